@@ -6,6 +6,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from facewave.animation.face import FaceControl
 from facewave.blendshapes import INDEX
@@ -14,7 +15,9 @@ from facewave.parameters import FACE_PARAMETERS
 FPS = Fraction(60)
 
 
-def shaped(parameters: dict[str, float], closure: float = 0.0, frames: int = 1, level: float = 0.5) -> np.ndarray:  # type: ignore[type-arg]
+def shaped(
+    parameters: dict[str, float], closure: float = 0.0, frames: int = 1, level: float = 0.5
+) -> NDArray[np.float32]:
     weights = np.full((frames, 68), level, np.float32)
     return FaceControl(parameters, FPS)(weights, np.full(frames, closure, np.float32))
 
