@@ -17,7 +17,7 @@ VISEMES: tuple[str, ...] = (
 """The fifteen names in the order of every viseme vector."""
 
 AZURE_IDS: tuple[int, ...] = (0, 21, 18, 17, 19, 20, 16, 15, 19, 13, 2, 4, 6, 3, 7)
-"""Azure's viseme id (0..21) for each of the fifteen; it tells more vowels apart, so the commonest stands for its group."""
+"""Azure's viseme id (0..21) for each of the fifteen; it has more vowels, so the commonest stands for its group."""
 
 _SHORTEST_S = 0.03
 """A picture shown for less is not seen; it goes to what came before it."""
