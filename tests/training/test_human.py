@@ -91,7 +91,13 @@ def test_marks_that_do_not_move_lips_are_dropped() -> None:
 
 def test_gaps_become_silence_and_silences_join() -> None:
     phones = [(0.2, 0.3, "b"), (0.3, 0.4, SIL), (0.5, 0.6, "a")]
-    assert with_silences(phones, 1.0) == [(0.0, 0.2, SIL), (0.2, 0.3, "b"), (0.3, 0.5, SIL), (0.5, 0.6, "a"), (0.6, 1.0, SIL)]
+    assert with_silences(phones, 1.0) == [
+        (0.0, 0.2, SIL),
+        (0.2, 0.3, "b"),
+        (0.3, 0.5, SIL),
+        (0.5, 0.6, "a"),
+        (0.6, 1.0, SIL),
+    ]
 
 
 def test_a_stop_gives_back_the_silence_it_swallowed() -> None:
@@ -109,7 +115,11 @@ def utterance(name: str, speaker: str, corpus: str) -> human.Utterance:
 
 def test_split_is_by_speaker_and_does_not_depend_on_order() -> None:
     some = [utterance(f"u{i}", f"speaker{i % 40}", "big") for i in range(200)]
-    some += [utterance("k", "kerstin", "rhasspy_kerstin"), utterance("x", "some_unknown", "crowd"), utterance("y", "solo", "one")]
+    some += [
+        utterance("k", "kerstin", "rhasspy_kerstin"),
+        utterance("x", "some_unknown", "crowd"),
+        utterance("y", "solo", "one"),
+    ]
     parts = human.split_speakers(some)
     assert parts == human.split_speakers(some[::-1])
     counts = [list(parts.values()).count(part) for part in ("train", "val", "test")]
@@ -120,7 +130,15 @@ def test_split_is_by_speaker_and_does_not_depend_on_order() -> None:
 
 
 def test_words_keep_inner_apostrophes_and_lose_punctuation() -> None:
-    assert human.words_of("Don’t stop, the boys' well-known “game”.") == ["don't", "stop", "the", "boys'", "well", "known", "game"]
+    assert human.words_of("Don’t stop, the boys' well-known “game”.") == [
+        "don't",
+        "stop",
+        "the",
+        "boys'",
+        "well",
+        "known",
+        "game",
+    ]
 
 
 def test_start_errors_match_phones_by_name() -> None:
@@ -134,11 +152,20 @@ def make_corpus(folder: Path) -> None:
     samples, rate = sf.read(ROOT / "src" / "facewave" / "data" / "demo.wav", dtype="float32")
     folder.mkdir(parents=True)
     sf.write(folder / "one.flac", samples, rate)
-    heads = "id file start_s end_s speaker language transcript corpus".split()
+    heads = ["id", "file", "start_s", "end_s", "speaker", "language", "transcript", "corpus"]
     rows = [
         ["a", "one.flac", "0.00", "2.80", "s1", "en", "My mother bought a warm blue pot for father.", "demo"],
         ["b", "one.flac", "2.80", "6.00", "s2", "en", "We all saw five very happy baby lambs", "demo"],
-        ["c", "one.flac", "6.00", "6.40", "s2", "en", "supercalifragilistic extraordinary considerations overwhelmingly", "demo"],
+        [
+            "c",
+            "one.flac",
+            "6.00",
+            "6.40",
+            "s2",
+            "en",
+            "supercalifragilistic extraordinary considerations overwhelmingly",
+            "demo",
+        ],
     ]
     lines = ["\t".join(row) for row in [heads, *rows]]
     (folder / "index.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
