@@ -1,0 +1,1 @@
+"""The live runtime: characters that speak while the program runs."""
