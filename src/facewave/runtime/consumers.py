@@ -36,7 +36,7 @@ class Chunk:
     """Audio and the frames that belong to it, as far as both are known. Arrays are not written after construction."""
 
     audio: NDArray[np.float32]
-    """Shape (n, channels), in the clip's own rate: the samples up to the frame after the last one of this chunk."""
+    """Shape (n, channels), in the clip's own rate: the samples up to the last frame of this chunk."""
 
     frames: tuple[Frame, ...]
     """In order; `Frame.sample` counts 16 kHz samples from the start of the clip."""

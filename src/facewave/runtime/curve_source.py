@@ -30,7 +30,7 @@ BUFFER_S = 0.1
 FADE_S = 0.08
 MAX_FADE_S = 0.1
 
-_TICK_S = 0.01
+_TICK_S = 0.02
 _LINGER_S = 1.0
 """Seconds an idle device stays open: the next sentence then starts without opening it again."""
 

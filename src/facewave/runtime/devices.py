@@ -19,7 +19,7 @@ log = logging.getLogger("facewave.runtime")
 Render = Callable[[int, float], NDArray[np.float32]]
 """Asked for a number of samples and told when the first of them will be heard; gives shape (n, channels)."""
 
-BLOCK_S = 0.01
+BLOCK_S = 0.02
 """Seconds of audio asked for at once."""
 
 _LATEST_S = 0.1

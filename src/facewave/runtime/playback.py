@@ -159,6 +159,8 @@ class AudioTrack:
             parts.append(part)
             count -= len(part)
             self._queued -= len(part)
+        if len(parts) == 1:
+            return parts[0]
         return np.concatenate(parts) if parts else self._zeros(0)
 
 
@@ -247,8 +249,8 @@ class Playback:
         self._clock: FollowingClock | None = None
         self._ending: Ending | None = None
         self._events: list[Started | Ended] = []
-        self._pose = np.zeros(len(CHANNELS), np.float32)  # Where the running cross-fade began, and when.
-        self._pose_at = -math.inf
+        self._left_over = np.zeros(len(CHANNELS), np.float32)  # Of an interrupted or ended clip; fades away.
+        self._left_at = -math.inf
 
     @property
     def at_rest(self) -> bool:
@@ -263,10 +265,9 @@ class Playback:
     def start(self, info: StreamInfo, audio: AudioFormat, now: float) -> None:
         """A new clip; what is left of the one before is dropped."""
         self.interrupt(Ending("replaced"), now)
-        pose = self.weights(now)
         self._close_clip()
-        self._pose = pose if info.channels == self.channels else np.zeros(len(info.channels), np.float32)
-        self._pose_at = now
+        if info.channels != self.channels:
+            self._left_over = np.zeros(len(info.channels), np.float32)
         self.channels = info.channels
         self._track, self._curves = AudioTrack(audio, self._buffer_s), CurveTrack(info, self._interpolate)
         self.state = "starting"
@@ -302,24 +303,29 @@ class Playback:
 
     def render(self, count: int, audio: AudioFormat, heard_at: float) -> NDArray[np.float32]:
         """A block for the device, shape (count, channels), in -1..1; silence where there is nothing to play."""
-        block = np.zeros((count, audio.channels), np.float32)
+        block: NDArray[np.float32] | None = None
         for track in (self._track, self._tail):
             if track is not None and track.format == audio:
                 before = track.underruns, track.silence
-                block += track.render(count, heard_at)
+                part = track.render(count, heard_at)
+                block = part if block is None else block + part
                 self.underruns += track.underruns - before[0]
                 self.silence_s += (track.silence - before[1]) / audio.sample_rate
-        # A changed volume is reached within the block: a jump would click.
-        ramp = np.linspace(self._gain, self.volume, count, dtype=np.float32)[:, None]
-        self._gain = self.volume
-        block *= ramp
-        return np.clip(block, -1, 1, out=block)
+        if block is None:
+            return np.zeros((count, audio.channels), np.float32)
+        if self._gain != self.volume:
+            # A changed volume is reached within the block: a jump would click.
+            block = block * np.linspace(self._gain, self.volume, count, dtype=np.float32)[:, None]
+            self._gain = self.volume
+        elif self.volume != 1:
+            block = block * np.float32(self.volume)
+        return np.clip(block, -1, 1)
 
     def tick(self, now: float) -> list[Started | Ended]:
         """Move on to `now`; returns what has happened, in order."""
         if self._track is not None:
             self._follow(self._track, now)
-        if self.state == "ending" and now >= self._pose_at + self._fade_s:
+        if self.state == "ending" and now >= self._left_at + self._fade_s:
             self._close_clip()
             self.state = "idle"
         events, self._events = self._events, []
@@ -327,24 +333,31 @@ class Playback:
 
     def position_s(self, now: float) -> float:
         """Seconds of the clip that have been heard; inserted silence does not count."""
-        if self._track is None or self._clock is None:
+        if self._track is None:
             return 0.0
         rate = self._track.format.sample_rate
-        return max(0.0, self._track.content(self._clock.at(now) * rate) / rate)
+        # Between the first sample and the tick that notices it, the device's own report has to do.
+        timeline = self._track.position(now) if self._clock is None else self._clock.at(now) * rate
+        return max(0.0, self._track.content(timeline or 0.0) / rate)
 
     def weights(self, now: float) -> NDArray[np.float32]:
         """The face at a time, shape (channels,); at rest where nothing is played."""
         target = None
-        if self.state == "playing" and self._curves is not None:
+        if self._sounding(now) and self._curves is not None:
             target = self._curves.at(self.position_s(now) * SAMPLE_RATE)
         if target is None:
             target = np.zeros(len(self.channels), np.float32)
-        share = (now - self._pose_at) / self._fade_s if self._fade_s else 1.0
+        share = (now - self._left_at) / self._fade_s if self._fade_s else 1.0
         if share >= 1:
             return target.copy()
         share = max(share, 0.0)
+        # Added, not blended: a clip that begins while the last pose fades is itself shown in full from its start.
         keep = np.float32(1 - share * share * (3 - 2 * share))
-        return np.add(target, (self._pose - target) * keep, dtype=np.float32)
+        return np.add(target, self._left_over * keep, dtype=np.float32)
+
+    def _sounding(self, now: float) -> bool:
+        starting = self.state == "starting" and self._track is not None
+        return self.state == "playing" or (starting and self._track.position(now) is not None)
 
     def _follow(self, track: AudioTrack, now: float) -> None:
         position = track.position(now)
@@ -363,7 +376,7 @@ class Playback:
             self._begin_ending(now)
 
     def _begin_ending(self, now: float) -> None:
-        self._pose, self._pose_at = self.weights(now), now
+        self._left_over, self._left_at = self.weights(now), now
         self.state = "ending"
 
     def _close_clip(self) -> None:

@@ -343,12 +343,15 @@ class ClipStream:
             self._last.settle(SendResult(True, self._pushed))
 
     def _deliver(self, frames: Sequence[Frame], *, everything: bool = False) -> None:
-        """Hand the consumer frames, and the audio up to where the next frame will lie."""
+        """Hand the consumer frames, and the audio up to the last of them.
+
+        Audio beyond it would be played without knowing the next frame, and the face would stand still meanwhile.
+        """
         if self._session is None or self.ending is not None:
             return
         info = self._session.info
         if frames:
-            self._covered = sample_of(frames[-1].index + 1, info.frame_rate)
+            self._covered = sample_of(frames[-1].index, info.frame_rate)
         if self._audio is None or not (frames or everything):
             return
         reach = min(self._received, self._covered * self._audio.sample_rate // SAMPLE_RATE)

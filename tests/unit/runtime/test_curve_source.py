@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,6 +18,10 @@ from facewave.runtime.runtime import Runtime
 from facewave.runtime.workers import Stepped
 from facewave.settings import FacewaveSettings
 from tests.unit.runtime.parts import JAW, ScriptedProvider, ramp_audio, ramp_provider
+
+
+MINUTES = float(os.environ.get("FACEWAVE_TEST_MINUTES", "1"))
+"""Length of the clips of which sound and face are compared; 10 is the length for which the figures are published."""
 
 
 @dataclass
@@ -75,12 +80,12 @@ def offsets_ms(stage: Stage, seconds: float, rate: int = 16_000) -> NDArray[np.f
     return np.array(out)
 
 
-def test_face_and_sound_agree_over_ten_minutes(stage: Stage) -> None:
-    seconds = 600.0
+def test_face_and_sound_agree_over_a_long_clip(stage: Stage) -> None:
+    seconds = MINUTES * 60
     stage.runtime.start_clip(stage.source, ramp_audio(seconds), provider=ramp_provider(seconds))
     stage.run(seconds + 1.0, fps=30)
     offsets = offsets_ms(stage, seconds)
-    assert len(offsets) > 17_500
+    assert len(offsets) > seconds * 29
     assert abs(offsets).max() <= 20
     assert abs(np.median(offsets)) < 1
     assert stage.source.underruns == 0
@@ -89,18 +94,17 @@ def test_face_and_sound_agree_over_ten_minutes(stage: Stage) -> None:
 
 @pytest.mark.parametrize("kind", ["caller", "process"])
 def test_face_and_sound_agree_after_three_stalls(stage: Stage, kind: str) -> None:
-    seconds = 600.0
+    seconds = MINUTES * 60
     audio, provider = ramp_audio(seconds), ramp_provider(seconds)
     stage.runtime.override_burst_mode("burst")
-    stalls = {60.0: 0.7, 200.0: 2.5, 400.0: 0.13}
+    stalls = {round(share * seconds, 6): stall for share, stall in ((0.1, 0.7), (0.3, 2.5), (0.7, 0.13))}
     at, step = 0, 1600
     while at < len(audio):
-        now_s = at / 16_000
-        if now_s in stalls:
-            if kind == "caller":
-                stage.run(stalls[now_s], fps=30)
-            else:
-                stage.workers.stall(stalls[now_s])
+        stall = stalls.get(round(at / 16_000, 6), 0.0)
+        if kind == "caller":
+            stage.run(stall, fps=30)
+        else:
+            stage.workers.stall(stall)
         stage.runtime.animate_samples(
             stage.source, audio[at : at + step], end_of_samples=at + step >= len(audio), provider=provider
         )
@@ -108,7 +112,7 @@ def test_face_and_sound_agree_after_three_stalls(stage: Stage, kind: str) -> Non
         stage.run(0.1, fps=30)
     stage.run(2.0, fps=30)
     offsets = offsets_ms(stage, seconds)
-    assert len(offsets) > 17_400
+    assert len(offsets) > seconds * 29 - 100
     assert abs(offsets).max() <= 20
     assert stage.events == ["started", "finished"]
     times, values = stage.heard_at()
