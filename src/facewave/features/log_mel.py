@@ -1,0 +1,162 @@
+"""Log-mel energies of 16 kHz speech: what the embedded network hears.
+
+One feature frame every 1/120 s. Frame k looks back only: its 25 ms window ends at sample round((k + 1) * 16000 / 120),
+and what lies before the first sample is silence. So frame k is ready the moment that sample has arrived.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import AudioError
+from ..timing import SAMPLE_RATE
+
+RATE_HZ = 120
+"""Feature frames per second."""
+
+N_MELS = 64
+"""Mel bands between 0 and 8000 Hz."""
+
+WINDOW = SAMPLE_RATE * 25 // 1000
+"""Samples in one window (25 ms)."""
+
+N_FFT = 512
+"""Length of the Fourier transform; the window is padded with zeros to it."""
+
+POWER_FLOOR = 1e-8
+"""Added to each band's power, a little above the noise of 16-bit rounding, so that digital silence is not -infinity."""
+
+_BLOCK = 2048
+"""Frames transformed at once: large enough to be fast, small enough for the cache."""
+
+_HOP_FRAMES, _HOP_SAMPLES = 3, 400
+"""Three feature frames are exactly 400 samples."""
+
+
+def frame_end(index: int) -> int:
+    """One past the last sample of feature frame `index`: round((index + 1) * 16000 / 120)."""
+    return (2 * _HOP_SAMPLES * (index + 1) + _HOP_FRAMES) // (2 * _HOP_FRAMES)
+
+
+def frames_in(n_samples: int) -> int:
+    """Feature frames whose windows end within the first `n_samples` samples."""
+    # frame_end(k) <= n  <=>  400 (k + 1) <= 3 n + 1, as thirds are never rounded by more than one third.
+    return (_HOP_FRAMES * n_samples + 1) // _HOP_SAMPLES
+
+
+def log_mel(samples: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Log-mel energies of a whole clip.
+
+    Args:
+        samples: Shape (n,), mono in [-1, 1], 16 kHz; any length.
+
+    Returns:
+        Shape (frames_in(n), N_MELS), natural logarithm of band power plus `POWER_FLOOR`.
+
+    Raises:
+        AudioError: `samples` has more than one dimension.
+
+    Source: Slaney (1998), Auditory Toolbox: the filters librosa builds by default.
+    """
+    return LogMel().push(samples)
+
+
+class LogMel:
+    """The same energies for audio that arrives in chunks. Owns the samples the next windows still need."""
+
+    def __init__(self) -> None:
+        self._tail = np.zeros(WINDOW, dtype=np.float32)
+        self._received = 0
+        self._emitted = 0
+
+    @property
+    def received(self) -> int:
+        """Samples pushed so far."""
+        return self._received
+
+    @property
+    def emitted(self) -> int:
+        """Feature frames returned so far."""
+        return self._emitted
+
+    def reset(self) -> None:
+        """Forget all audio; the next sample is sample 0 again."""
+        self._tail = np.zeros(WINDOW, dtype=np.float32)
+        self._received = 0
+        self._emitted = 0
+
+    def push(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Take samples, shape (n,), mono in [-1, 1], 16 kHz; return the frames now complete, shape (m, N_MELS).
+
+        Results do not depend on how the audio was cut, except for rounding in the last bits of float32.
+
+        Raises:
+            AudioError: `samples` has more than one dimension.
+        """
+        chunk = np.asarray(samples, dtype=np.float32)
+        if chunk.ndim != 1:
+            raise AudioError(
+                f"audio samples: found an array of shape {chunk.shape}, expected one dimension; mix the channels to mono"
+            )
+        first = self._received - len(self._tail)  # absolute index of the first sample held
+        held = np.concatenate((self._tail, chunk))
+        self._received += len(chunk)
+        ready = frames_in(self._received)
+        index = np.arange(self._emitted, ready, dtype=np.int64)
+        starts = (2 * _HOP_SAMPLES * (index + 1) + _HOP_FRAMES) // (2 * _HOP_FRAMES) - WINDOW - first
+        self._emitted = ready
+        # The next frame starts at most WINDOW samples before its end, and its end is past what has been received.
+        keep = max(0, frame_end(ready) - WINDOW - first)
+        self._tail = held[keep:].copy()
+        return _energies(held, starts)
+
+
+def _energies(held: NDArray[np.float32], starts: NDArray[np.int64]) -> NDArray[np.float32]:
+    out = np.empty((len(starts), N_MELS), dtype=np.float32)
+    if len(starts) == 0:
+        return out
+    windows = np.lib.stride_tricks.sliding_window_view(held, WINDOW)
+    taper, filters = _hann(), mel_filters()
+    for begin in range(0, len(starts), _BLOCK):
+        block = windows[starts[begin : begin + _BLOCK]]  # (frames, WINDOW)
+        spectrum = np.fft.rfft(block * taper, N_FFT)  # (frames, N_FFT / 2 + 1)
+        power = np.square(spectrum.real) + np.square(spectrum.imag)
+        out[begin : begin + _BLOCK] = np.log(power.astype(np.float32) @ filters + POWER_FLOOR)
+    return out
+
+
+@lru_cache(maxsize=1)
+def _hann() -> NDArray[np.float32]:
+    """Periodic Hann window, shape (WINDOW,)."""
+    return (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(WINDOW) / WINDOW)).astype(np.float32)
+
+
+@lru_cache(maxsize=1)
+def mel_filters() -> NDArray[np.float32]:
+    """Triangular filters of equal area on Slaney's mel scale, shape (N_FFT // 2 + 1, N_MELS)."""
+    bins_hz = np.linspace(0, SAMPLE_RATE / 2, N_FFT // 2 + 1)
+    corners = _mel_to_hz(np.linspace(0, _hz_to_mel(SAMPLE_RATE / 2), N_MELS + 2))
+    low, centre, high = corners[:-2], corners[1:-1], corners[2:]
+    rising = (bins_hz[:, None] - low) / (centre - low)
+    falling = (high - bins_hz[:, None]) / (high - centre)
+    triangles = np.maximum(0, np.minimum(rising, falling))
+    return (triangles * (2 / (high - low))).astype(np.float32)
+
+
+# Slaney's scale: linear below 1 kHz (200/3 Hz a mel), logarithmic above (27 mels for a factor of 6.4).
+_LINEAR_HZ = 200 / 3
+_CORNER_HZ = 1000.0
+_CORNER_MEL = _CORNER_HZ / _LINEAR_HZ
+_LOG_STEP = np.log(6.4) / 27
+
+
+def _hz_to_mel(hz: float) -> float:
+    return hz / _LINEAR_HZ if hz < _CORNER_HZ else _CORNER_MEL + float(np.log(hz / _CORNER_HZ)) / _LOG_STEP
+
+
+def _mel_to_hz(mel: NDArray[np.float64]) -> NDArray[np.float64]:
+    linear = mel * _LINEAR_HZ
+    return np.where(mel < _CORNER_MEL, linear, _CORNER_HZ * np.exp(_LOG_STEP * (mel - _CORNER_MEL)))

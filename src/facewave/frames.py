@@ -1,0 +1,213 @@
+"""The values that leave the system: the description of a stream, one frame, and a whole animation."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .blendshapes import CHANNELS, reorder
+from .errors import SettingsError
+from .timing import SAMPLE_RATE, frame_rate, sample_of
+
+
+@dataclass(frozen=True, slots=True)
+class StreamInfo:
+    """What every frame of one stream has in common."""
+
+    frame_rate: Fraction
+    """Frames per second, exact."""
+
+    channels: tuple[str, ...] = CHANNELS
+    """Names of the weights, in order."""
+
+    audio: Path | None = None
+    """The file the audio came from, where there is one."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Geometry:
+    """Vertices and transforms of one frame, from providers that compute them."""
+
+    skin: NDArray[np.float32]
+    """Shape (vertices, 3), model units."""
+
+    tongue: NDArray[np.float32]
+    """Shape (vertices, 3), model units."""
+
+    jaw_transform: NDArray[np.float32]
+    """Shape (4, 4), column vectors: moves the lower teeth from rest."""
+
+    eye_rotations: NDArray[np.float32]
+    """Shape (2, 3), degrees: right then left eye."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame:
+    """The face at one instant. Arrays are not written after construction."""
+
+    index: int
+    """Frame number, 0 at the start of the stream."""
+
+    sample: int
+    """16 kHz audio sample the frame belongs to: floor(index * 16000 / frame rate)."""
+
+    weights: NDArray[np.float32]
+    """Shape (n_channels,), nominally in [0, 1], in the order of `StreamInfo.channels`."""
+
+    emotion: NDArray[np.float32] | None = None
+    """Shape (10,), 0..1 in the order of `EMOTIONS`: the emotion that shaped this frame."""
+
+    geometry: Geometry | None = None
+    """Vertices, where the provider makes them and they were asked for."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Animation:
+    """A whole take: every frame of a stream as arrays.
+
+    Raises:
+        SettingsError: Weights whose shape does not fit the channels, or emotions whose length does not fit the weights.
+    """
+
+    info: StreamInfo
+    """Frame rate, channel names and audio reference."""
+
+    weights: NDArray[np.float32]
+    """Shape (frames, channels), float32."""
+
+    emotions: NDArray[np.float32] | None = None
+    """Shape (frames, 10), or None."""
+
+    def __post_init__(self) -> None:
+        weights = np.ascontiguousarray(self.weights, np.float32)
+        if weights.ndim != 2 or weights.shape[1] != len(self.info.channels):
+            raise SettingsError(
+                f"animation: found weights of shape {weights.shape}, expected (frames, {len(self.info.channels)})"
+            )
+        object.__setattr__(self, "weights", weights)
+        if self.emotions is not None and len(self.emotions) != len(weights):
+            raise SettingsError(f"animation: found {len(self.emotions)} emotion rows for {len(weights)} frames")
+
+    @classmethod
+    def from_frames(cls, info: StreamInfo, frames: Iterable[Frame]) -> Animation:
+        """Collect frames that came out of a session in order."""
+        taken = list(frames)
+        weights = (
+            np.stack([frame.weights for frame in taken]) if taken else np.zeros((0, len(info.channels)), np.float32)
+        )
+        with_emotion = [frame.emotion for frame in taken if frame.emotion is not None]
+        emotions = np.stack(with_emotion) if taken and len(with_emotion) == len(taken) else None
+        return cls(info, weights, emotions)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Animation:
+        """Read any animation file facewave can read; the format is told by extension and content.
+
+        Raises:
+            AnimationFileError: Missing, or not an animation; the message says which line or key is wrong.
+        """
+        from .outputs import read_animation  # The one door from a value to the file formats.
+
+        return read_animation(Path(path))
+
+    def save(self, path: str | Path, *, emotions: str | Path | None = None) -> None:
+        """Write to the format the extension names (`.csv`, `.livelink.csv`, `.json`, `.npz`).
+
+        The file appears whole or not at all. With `emotions`, the emotion track goes to that CSV file.
+
+        Raises:
+            OutputError: Unknown extension, or the file cannot be written.
+        """
+        from .outputs import write_animation
+
+        write_animation(self, Path(path), emotions=None if emotions is None else Path(emotions))
+
+    def __len__(self) -> int:
+        return len(self.weights)
+
+    def __getitem__(self, frames: slice) -> Animation:
+        """A run of consecutive frames, renumbered from 0.
+
+        Raises:
+            SettingsError: A step other than 1: use `resampled` to change the rate.
+        """
+        if frames.step not in (None, 1):
+            raise SettingsError("animation slice: found a step, expected consecutive frames; use resampled() for rates")
+        emotions = None if self.emotions is None else self.emotions[frames]
+        return Animation(self.info, self.weights[frames], emotions)
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """Names of the weights, in order."""
+        return self.info.channels
+
+    @property
+    def frame_rate(self) -> Fraction:
+        """Frames per second, exact."""
+        return self.info.frame_rate
+
+    @property
+    def duration_s(self) -> float:
+        """Seconds that the frames cover: frames / frame rate."""
+        return float(len(self) / self.info.frame_rate)
+
+    @property
+    def times(self) -> NDArray[np.float64]:
+        """Shape (frames,): seconds of each frame from the start of the audio."""
+        rate = self.info.frame_rate
+        return np.arange(len(self)) * rate.denominator / rate.numerator
+
+    @property
+    def samples(self) -> NDArray[np.int64]:
+        """Shape (frames,): 16 kHz sample of each frame."""
+        rate = self.info.frame_rate
+        return np.arange(len(self), dtype=np.int64) * SAMPLE_RATE * rate.denominator // rate.numerator
+
+    def channel(self, name: str) -> NDArray[np.float32]:
+        """Shape (frames,): one channel's curve.
+
+        Raises:
+            SettingsError: The animation has no such channel.
+        """
+        if name not in self.info.channels:
+            raise SettingsError(
+                f"channel {name!r}: not in this animation, which has {len(self.info.channels)} channels"
+            )
+        return self.weights[:, self.info.channels.index(name)]
+
+    def frames(self) -> Iterable[Frame]:
+        """The frames one by one."""
+        rate = self.info.frame_rate
+        for index, weights in enumerate(self.weights):
+            emotion = None if self.emotions is None else self.emotions[index]
+            yield Frame(index, sample_of(index, rate), weights, emotion)
+
+    def with_channels(self, channels: Sequence[str]) -> Animation:
+        """The same motion in another set or order of channels; channels this take lacks are 0."""
+        info = replace(self.info, channels=tuple(channels))
+        return Animation(info, reorder(self.weights, self.info.channels, channels), self.emotions)
+
+    def resampled(self, rate: int | float | str | Fraction) -> Animation:
+        """The same motion at another frame rate, linear between frames; it lasts as long as before.
+
+        Raises:
+            SettingsError: Not a frame rate.
+        """
+        target = frame_rate(rate)
+        times = np.arange(math.ceil(len(self) * target / self.frame_rate)) / float(target)
+        info = replace(self.info, frame_rate=target)
+        emotions = None if self.emotions is None else _interpolated(times, self.times, self.emotions)
+        return Animation(info, _interpolated(times, self.times, self.weights), emotions)
+
+
+def _interpolated(
+    times: NDArray[np.float64], known: NDArray[np.float64], values: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    columns = [np.interp(times, known, column) for column in values.T] if len(known) else []
+    return np.stack(columns, axis=1).astype(np.float32) if columns else np.zeros((0, values.shape[1]), np.float32)

@@ -1,0 +1,107 @@
+"""The first seam: a provider is a loaded model or a remote service, a session is one stream of speech through it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..blendshapes import CHANNELS
+from ..emotions import EmotionTrack
+from ..frames import Frame, StreamInfo
+from ..streams import StreamSettings
+
+Kind = Literal["embedded", "local", "remote", "replay", "plugin"]
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderInfo:
+    """What a provider is, for choosing among them."""
+
+    name: str
+    """The name users choose it by."""
+
+    kind: Kind
+    """Where the work happens."""
+
+    description: str
+    """One line for a table."""
+
+    frame_rate: Fraction = Fraction(60)
+    """Frames per second where the stream's settings ask for none."""
+
+    frame_rates: tuple[Fraction, Fraction] = (Fraction(60), Fraction(60))
+    """Lowest and highest frame rate a stream may ask for."""
+
+    channels: tuple[str, ...] = CHANNELS
+    """Channels of its frames, in order."""
+
+    look_ahead: int = 0
+    """Samples after a frame's own that must have arrived before the frame can be made, at the default frame rate."""
+
+    loaded: bool = False
+    """Whether its weights are in memory or its connection is open."""
+
+
+class Session(Protocol):
+    """One stream of speech turned into frames. Owns all its state; used from one thread at a time."""
+
+    @property
+    def info(self) -> StreamInfo:
+        """Frame rate and channels of the frames this session makes."""
+        ...
+
+    def push(self, samples: NDArray[np.float32], emotion: EmotionTrack | None = None) -> Sequence[Frame]:
+        """Take audio and return the frames now ready.
+
+        Args:
+            samples: Shape (n,), mono in [-1, 1], 16 kHz; any n, also 0. Not kept after the call.
+            emotion: Keys that replace, from their first time on, the emotion track in force.
+
+        Raises:
+            AudioError: Not one-dimensional, or with NaN or infinite samples.
+            SessionError: The session has been finished or cancelled.
+        """
+        ...
+
+    def finish(self) -> Sequence[Frame]:
+        """Declare the end of the audio and return the remaining frames; once.
+
+        Raises:
+            SessionError: The session has been finished or cancelled.
+        """
+        ...
+
+    def cancel(self) -> None:
+        """Drop the stream: no more frames, resources released. Safe at any time and more than once."""
+        ...
+
+
+class Provider(Protocol):
+    """A model or service ready to animate. Shared between threads; opens one session per stream."""
+
+    @property
+    def info(self) -> ProviderInfo:
+        """Name, kind, rates, channels, look-ahead, and whether it is loaded; cheap, loads nothing."""
+        ...
+
+    def open(self, settings: StreamSettings) -> Session:
+        """Start a stream; loads what is not loaded yet.
+
+        Raises:
+            SettingsError: Settings this provider cannot honour, such as a frame rate outside its range.
+            ProviderError: The model or service cannot be used.
+        """
+        ...
+
+    def allocate(self) -> None:
+        """Load weights or connect now, so that the first stream starts at once. Idempotent."""
+        ...
+
+    def free(self) -> None:
+        """Release weights or connections once the last open session has ended. Idempotent."""
+        ...

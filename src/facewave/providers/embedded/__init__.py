@@ -1,0 +1,1 @@
+"""The bundled provider: a small network trained by `training/`, and its map from the mouth to blend shapes."""
