@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from facewave.providers.a2f.animator_parameters import SkinParameters, SolverParameters
-from facewave.providers.a2f.bounded import PivotingSolver, solve_bvls
+from facewave.providers.a2f.bounded import NormalEquations, PivotingSolver, solve_bvls
 from facewave.providers.a2f.collapsed import CollapsedSkin, SkinProjection, SkinSolveStream
 from facewave.providers.a2f.skin import SkinAnimator, pca_deltas
 from facewave.providers.a2f.solver import (
@@ -136,7 +136,7 @@ def test_preparation(case: Case, within: Within) -> None:
 @pytest.mark.golden("bvls")
 def test_bounded_least_squares(case: Case, within: Within) -> None:
     matrix, lower, upper = (case[name].astype(np.float64) for name in ("A", "lower", "upper"))
-    solver = PivotingSolver(matrix)
+    solver = PivotingSolver(NormalEquations.of(matrix))
     targets = case["b"].astype(np.float64)
     within("x", [solver.solve(b, lower, upper) for b in targets], case["x"], 2e-4)
     tolerance = float(case.parameters["tolerance"])

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from .bounded import NormalEquations
+
 Matrix = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
@@ -49,17 +51,16 @@ class Guess:
 class ClipSolver:
     """Solves |A w - b|^2 with bounds for frames that do not depend on each other."""
 
-    def __init__(self, matrix: Matrix) -> None:
-        """`matrix` is A, square and regular, shape (n, n)."""
-        self.matrix = np.asarray(matrix, np.float64)
-        self.gram = self.matrix.T @ self.matrix
+    def __init__(self, normal: NormalEquations) -> None:
+        """Prepare the iteration; nothing is kept between solves, so streams may share a solver."""
+        self.matrix, self.gram = normal.matrix, normal.gram
         diagonal = np.diagonal(self.gram)
         self._slack = _WEIGHT_TOLERANCE * diagonal
         penalty = _PENALTY * diagonal
         inverse = np.linalg.inv(self.gram + np.diag(penalty))
         self._from_pull = inverse
         self._from_point = (penalty[:, None] * inverse).astype(np.float32)
-        self._start = np.linalg.inv(self.gram)
+        self._start = normal.inverse
 
     def first_guess(self, pull: Matrix, upper: Matrix) -> Guess:
         """From nothing: `pull` is A'b, shape (frames, n); `upper` (frames, n); lower bounds are 0."""

@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ...errors import ModelFormatError, SettingsError
 from .animator_parameters import SolverParameters
-from .bounded import AdmmSolver, BvlsSolver, PivotingSolver
+from .bounded import AdmmSolver, BvlsSolver, NormalEquations, PivotingSolver
 from .bounded_clip import ClipSolver, Guess
 
 Array = NDArray[np.float32]
@@ -240,6 +240,12 @@ class SolverSystem:
     symmetry_pairs: NDArray[np.intp]
     """Shape (pairs, 2): positions among the active poses."""
 
+    normal: NormalEquations | None
+    """What exact solvers need; None when poses are linearly dependent and nothing regularises them."""
+
+    clip: ClipSolver | None
+    """Solves many frames at once; None where frames must go one by one."""
+
     @classmethod
     def prepare(
         cls,
@@ -282,7 +288,11 @@ class SolverSystem:
         matrix = gram.gram[np.ix_(active, active)] + _L1 * scale * parameters.l1_reg**2 + diagonal * np.eye(count)
         matrix += _SYMMETRY * scale * parameters.symmetry_reg * (signs.T @ signs)
         previous = parameters.temporal_reg * scale * (_TEMPORAL if consistent_temporal else 1.0)
-        return cls(parameters, config, active, matrix, scale, previous, cancel, symmetry)
+        eigenvalues = np.linalg.eigvalsh(matrix)
+        regular = eigenvalues[0] * _WORST_CONDITION > eigenvalues[-1]
+        normal = NormalEquations.of(matrix) if regular else None
+        clip = ClipSolver(normal) if normal and previous <= _MOST_COUPLED * eigenvalues[0] else None
+        return cls(parameters, config, active, matrix, scale, previous, cancel, symmetry, normal, clip)
 
 
 def _pairs(ids: NDArray[np.int32], minus_one: bool) -> NDArray[np.intp]:
@@ -319,7 +329,7 @@ class BlendshapeSolver:
         """Shape (P,); may be replaced at any time, as may `offsets`."""
         self.offsets = system.config.offsets
         self._bounded = _bounded_solver(system, self._method)
-        self._clip = _clip_solver(system) if isinstance(self._bounded, PivotingSolver) else None
+        self._clip = system.clip if isinstance(self._bounded, PivotingSolver) else None
         self._lower = np.zeros(len(system.active))
         self._upper = np.ones(len(system.active))
         self.reset()
@@ -441,15 +451,7 @@ def _bounded_solver(system: SolverSystem, method: Method) -> _Bounded:
     tolerance = system.parameters.tolerance
     if tolerance > 1e-6 or method == "bvls":
         return BvlsSolver(system.matrix, tolerance)
-    if np.linalg.cond(system.matrix) > _WORST_CONDITION:
-        return BvlsSolver(system.matrix, 0.0)
-    return PivotingSolver(system.matrix)
-
-
-def _clip_solver(system: SolverSystem) -> ClipSolver | None:
-    if system.previous > _MOST_COUPLED * np.linalg.eigvalsh(system.matrix)[0]:
-        return None
-    return ClipSolver(system.matrix)
+    return BvlsSolver(system.matrix, 0.0) if system.normal is None else PivotingSolver(system.normal)
 
 
 def evaluate_poses(poses: PoseSet, weights: Sequence[float] | Array) -> Array:
