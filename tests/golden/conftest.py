@@ -1,4 +1,4 @@
-"""Golden tests: every case of every stage of the set in use becomes one test; the largest errors are printed at the end.
+"""Golden tests: every case of every stage becomes one test; the largest errors are printed at the end.
 
 A test asks for the cases of its stage with `@pytest.mark.golden("stage")` and the argument `case`, and compares with
 the fixture `within`, which keeps the largest error per stage and array for the table.
@@ -45,7 +45,9 @@ def within(case: Case) -> Within:
     def check(array: str, found: ArrayLike, expected: ArrayLike, limit: ArrayLike, *, keep: ArrayLike = True) -> None:
         """Compare where `keep` is true; `array` is the name in the table and looks up the manifest's own limit."""
         left, right = np.broadcast_arrays(np.asarray(found, np.float64), np.asarray(expected, np.float64))
-        assert np.shape(found) == np.shape(expected), f"{case} {array}: shape {np.shape(found)}, not {np.shape(expected)}"
+        assert np.shape(found) == np.shape(expected), (
+            f"{case} {array}: shape {np.shape(found)}, not {np.shape(expected)}"
+        )
         allowed = np.broadcast_to(np.asarray(case.limits.get(array, limit), np.float64), left.shape)
         kept = np.broadcast_to(np.asarray(keep, bool), left.shape)
         error = np.where(kept, np.abs(left - right), 0.0)

@@ -106,7 +106,9 @@ def load_stage(stage: str) -> tuple[Case, ...]:
         return tuple(_case(stage, name, entry, raw, archive) for name, raw in entry["cases"].items())
 
 
-def _case(stage: str, name: str, entry: Mapping[str, Any], raw: Mapping[str, Any], archive: Mapping[str, Array]) -> Case:
+def _case(
+    stage: str, name: str, entry: Mapping[str, Any], raw: Mapping[str, Any], archive: Mapping[str, Array]
+) -> Case:
     arrays = raw.get("arrays", {})
     return Case(
         stage=stage,

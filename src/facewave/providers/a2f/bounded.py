@@ -48,7 +48,7 @@ class NormalEquations:
         """
         exact = np.asarray(matrix, np.float64)
         gram = exact.T @ exact
-        return cls(exact, gram, np.linalg.inv(gram))
+        return cls(exact, gram, np.asarray(np.linalg.inv(gram), np.float64))
 
 
 class PivotingSolver:
@@ -237,9 +237,7 @@ def _bound_violators(matrix: Matrix, target: Vector, lower: Vector, upper: Vecto
         free &= ~(low | high)
 
 
-def _descend(
-    matrix: Matrix, target: Vector, lower: Vector, upper: Vector, weights: Vector, release: int
-) -> Vector:
+def _descend(matrix: Matrix, target: Vector, lower: Vector, upper: Vector, weights: Vector, release: int) -> Vector:
     """Free one weight and walk to the minimum of the free ones, fixing those that meet a bound on the way."""
     weights = weights.copy()
     free = (weights != lower) & (weights != upper)

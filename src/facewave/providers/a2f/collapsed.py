@@ -9,8 +9,8 @@ S and the lower-face mask m,
       + upper strength x D diag(1 - m) [S; eye close; lip open] (filtered coefficients, upper)
 
 and the two products with D are small matrices (P x (K + 2)) that are computed once. A diffusion network has no
-coefficients but gives vertex deltas; these are first projected with D diag(m) and D diag(1 - m), and the 2 P results take
-the place of the coefficients.
+coefficients but gives vertex deltas; these are first projected with D diag(m) and D diag(1 - m), and the 2 P results
+take the place of the coefficients.
 
 The small matrices are the only thing a stream of weights needs of the meshes; `CollapsedCache` keeps them on disk.
 """
@@ -87,7 +87,7 @@ class CollapsedSkin:
     @property
     def n_coefficients(self) -> int:
         """K: length of the coefficient vectors."""
-        return self.lower.shape[1] - 2
+        return int(self.lower.shape[1]) - 2
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -146,7 +146,7 @@ class CollapsedTongue:
     @property
     def n_coefficients(self) -> int:
         """K: length of the coefficient vectors."""
-        return self.matrix.shape[1]
+        return int(self.matrix.shape[1])
 
 
 @dataclass(frozen=True, slots=True, eq=False)

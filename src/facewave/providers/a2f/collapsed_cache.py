@@ -14,7 +14,7 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,7 +39,7 @@ def content_key(*parts: NDArray[np.generic] | Path | str | float | None) -> str:
     for part in parts:
         if isinstance(part, np.ndarray):
             digest.update(f"|array {part.dtype.str} {part.shape}|".encode())
-            digest.update(memoryview(np.ascontiguousarray(part)).cast("B"))
+            digest.update(np.ascontiguousarray(part).view(np.uint8).data)
         elif isinstance(part, Path):
             digest.update(f"|file {part.stat().st_size}|".encode())
             with part.open("rb") as file:
@@ -85,7 +85,8 @@ def _load(kind: type[_Entry], path: Path) -> _Entry | None:
             values = {field.name: archive[field.name] for field in fields(kind)}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None
-    return kind(**{name: float(value) if value.ndim == 0 else value for name, value in values.items()})
+    box_diagonal = float(values.pop("box_diagonal"))
+    return kind(**values, box_diagonal=box_diagonal)
 
 
 def _store(entry: CollapsedSkin | CollapsedTongue, path: Path) -> None:
@@ -93,7 +94,8 @@ def _store(entry: CollapsedSkin | CollapsedTongue, path: Path) -> None:
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.stem, suffix=".part")
     try:
         with os.fdopen(handle, "wb") as file:
-            np.savez(file, **{field.name: np.asarray(getattr(entry, field.name)) for field in fields(entry)})
+            arrays: dict[str, Any] = {field.name: getattr(entry, field.name) for field in fields(entry)}
+            np.savez(file, **arrays)
         os.replace(temporary, path)
     except BaseException:
         with contextlib.suppress(OSError):

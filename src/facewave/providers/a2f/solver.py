@@ -139,7 +139,8 @@ class PoseConfig:
         for name in ("cancel", "symmetry", "multipliers", "offsets"):
             if len(getattr(self, name)) != count:
                 raise ModelFormatError(
-                    f"pose configuration {name}: found {len(getattr(self, name))} entries, expected {count} as in active"
+                    f"pose configuration {name}: found {len(getattr(self, name))} entries,"
+                    f" expected {count} as in active"
                 )
         for name in ("cancel", "symmetry"):
             ids, times = np.unique(getattr(self, name), return_counts=True)
@@ -174,7 +175,8 @@ class PoseConfig:
         for key in keys.values():
             if len(params[key]) != params["numPoses"]:
                 raise ModelFormatError(
-                    f"pose configuration {key}: found {len(params[key])} entries, expected numPoses = {params['numPoses']}"
+                    f"pose configuration {key}: found {len(params[key])} entries,"
+                    f" expected numPoses = {params['numPoses']}"
                 )
         return cls(**{name: np.asarray(params[key]) for name, key in keys.items()})
 
