@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from ...errors import ModelFormatError
 from .animator_parameters import SkinParameters, TongueParameters
 from .skin import SkinData, lower_face_mask, smoothing_coefficient
-from .solver import BlendshapeSolver, Method, PoseGram, PoseSet, SolverSystem
+from .solver import BlendshapeSolver, Method, PoseGram, PoseSet, SolverSystem, check_finite
 
 Array = NDArray[np.float32]
 Vector = NDArray[np.float64]
@@ -294,6 +294,7 @@ class SkinSolveStream:
             raise ModelFormatError(
                 f"skin coefficients: found shape {data.shape}, expected (frames, {self.collapsed.n_coefficients})"
             )
+        check_finite("skin coefficients", data)
         inputs = np.empty((len(data), data.shape[1] + 2))
         np.multiply(data, self.parameters.skin_strength, out=inputs[:, :-2])
         inputs[:, -2:] = self._fixed
@@ -316,7 +317,7 @@ class SkinSolveStream:
             change *= self._coefficients
             second += change
             filtered[frame] = second
-        return filtered.reshape(len(inputs), -1)
+        return filtered.reshape(len(inputs), 2 * inputs.shape[1])
 
 
 class TongueSolveStream:
@@ -360,6 +361,7 @@ class TongueSolveStream:
             raise ModelFormatError(
                 f"tongue coefficients: found shape {data.shape}, expected (frames, {collapsed.n_coefficients})"
             )
+        check_finite("tongue coefficients", data)
         moved = parameters.tongue_height_offset * collapsed.height + parameters.tongue_depth_offset * collapsed.depth
         return np.asarray(
             parameters.tongue_strength * (data @ collapsed.matrix.T) + (collapsed.constant + moved), np.float64

@@ -81,7 +81,8 @@ class CollapsedCache:
 
 def _load(kind: type[_Entry], path: Path) -> _Entry | None:
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        # Opened here: on a damaged file numpy would leave its own handle open.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             values = {field.name: archive[field.name] for field in fields(kind)}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None

@@ -363,12 +363,7 @@ class BlendshapeSolver:
             ModelFormatError: A projection that is not finite, as when a network's output is not.
         """
         data = np.asarray(projections, np.float64)[:, self.system.active]
-        if not np.isfinite(data).all():
-            frame = int(np.argmin(np.isfinite(data).all(axis=1)))
-            raise ModelFormatError(
-                f"blend-shape solve, frame {frame} of {len(data)}: found a value that is not finite, expected finite"
-                " network output; check the model and its input"
-            )
+        check_finite("blend-shape solve", data)
         solved = np.zeros((len(data), len(self.multipliers)))
         solved[:, self.system.active] = self._solve_frames(data)
         weights = solved * self.multipliers + self.offsets
@@ -442,6 +437,21 @@ class BlendshapeSolver:
         if self._method == "exact" and (weights <= upper).all():
             return weights
         return self._bounded.solve(target, self._lower, upper)
+
+
+def check_finite(what: str, data: Vector) -> None:
+    """Refuse data, shape (frames, n), that is not finite: it would stay in every later frame.
+
+    Raises:
+        ModelFormatError: Names the first such frame.
+    """
+    finite = np.isfinite(data)
+    if not finite.all():
+        frame = int(np.argmin(finite.all(axis=1)))
+        raise ModelFormatError(
+            f"{what}, frame {frame} of {len(data)}: found a value that is not finite, expected finite network output;"
+            " check the model and its input"
+        )
 
 
 def _losers(weights: Vector, pairs: NDArray[np.intp]) -> NDArray[np.intp]:
