@@ -79,7 +79,7 @@ def human(settings: Settings, split: str) -> Iterator[Clip]:
         return
     timed: dict[str, list[Phone]] = {}
     for row in _rows(folder / "alignments.tsv"):
-        timed.setdefault(row["id"], []).append((float(row["start_s"]), float(row["end_s"]), row["ipa"]))
+        timed.setdefault(row["id"], []).append((float(row["start_s"]), float(row["end_s"]), row["phone"]))
     chosen = {row["id"]: row for row in _rows(folder / "split.tsv") if row["split"] == split}
     by_file: dict[str, list[dict[str, str]]] = {}
     for row in _rows(speech / "index.tsv"):
