@@ -56,8 +56,12 @@ LINEAR: tuple[tuple[str, int, float], ...] = (
     ("tongueTipUp", _TIP, 0.8), ("tongueUp", _BACK, 0.7), ("tongueIn", _BACK, 0.3),
     ("tongueUp", _FRONT, 0.35), ("tongueWide", _FRONT, 0.4), ("tongueTipDown", _FRONT, 0.15),
     ("tongueStretch", _TOUT, 0.6),
+    ("jawOpen", _JAW, 1.0),
+    ("mouthLowerDownLeft", _LOWDN, 1.0), ("mouthLowerDownRight", _LOWDN, 1.0),
+    ("mouthUpperUpLeft", _UPUP, 1.0), ("mouthUpperUpRight", _UPUP, 1.0),
 )  # fmt: skip
-"""Channels that follow one parameter or the sum of several: (channel, parameter, gain)."""
+"""Channels that follow one parameter or the sum of several: (channel, parameter, gain). `to_blendshapes` first lets a
+closure hold back the jaw and the lips; `mouthClose` is the one channel that follows a product."""
 
 
 def to_blendshapes(articulation: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -71,20 +75,24 @@ def to_blendshapes(articulation: NDArray[np.float32]) -> NDArray[np.float32]:
         are zero: nothing of them can be heard.
     """
     mouth = np.clip(np.asarray(articulation, dtype=np.float32), 0, 1)
-    weights = np.zeros((len(mouth), len(CHANNELS)), dtype=np.float32)
-    for channel, parameter, gain in LINEAR:
-        weights[:, INDEX[channel]] += gain * mouth[:, parameter]
-
-    closed = mouth[:, _CLOSE]
-    jaw = mouth[:, _JAW] * (1 - CLOSED_JAW * closed)
-    weights[:, INDEX["jawOpen"]] = jaw
-    weights[:, INDEX["mouthClose"]] = jaw * closed
-    lower_down = mouth[:, _LOWDN] * (1 - closed) * (1 - mouth[:, _FV])
-    upper_up = mouth[:, _UPUP] * (1 - closed)
-    for side in ("Left", "Right"):
-        weights[:, INDEX["mouthLowerDown" + side]] = lower_down
-        weights[:, INDEX["mouthUpperUp" + side]] = upper_up
+    closed, open_ = mouth[:, _CLOSE], 1 - mouth[:, _CLOSE]
+    held = mouth.copy()
+    held[:, _JAW] *= 1 - CLOSED_JAW * closed
+    held[:, _LOWDN] *= open_ * (1 - mouth[:, _FV])
+    held[:, _UPUP] *= open_
+    weights = held @ _GAINS
+    weights[:, INDEX["mouthClose"]] = held[:, _JAW] * closed
     return np.clip(weights, 0, 1, out=weights)
+
+
+def _gains() -> NDArray[np.float32]:
+    gains = np.zeros((len(PARAMETERS), len(CHANNELS)), np.float32)
+    for channel, parameter, gain in LINEAR:
+        gains[parameter, INDEX[channel]] += gain
+    return gains
+
+
+_GAINS = _gains()
 
 
 def to_visemes(phones: NDArray[np.float32]) -> NDArray[np.float32]:
