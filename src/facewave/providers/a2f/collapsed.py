@@ -162,6 +162,8 @@ class SkinProjection:
     collapsed: CollapsedSkin
     """Takes the 2 P coefficients."""
 
+    KIND: ClassVar[str] = "skin-projection"
+
     @classmethod
     def of(cls, data: SkinData, poses: PoseSet, mask_level: float, mask_softness: float) -> SkinProjection:
         """Prepare the projection.
@@ -202,6 +204,8 @@ class TongueProjection:
 
     collapsed: CollapsedTongue
     """Takes the P coefficients."""
+
+    KIND: ClassVar[str] = "tongue-projection"
 
     @classmethod
     def of(cls, neutral: Array, poses: PoseSet) -> TongueProjection:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from facewave.providers.a2f.collapsed import CollapsedSkin, CollapsedTongue
+from facewave.providers.a2f.collapsed import CollapsedSkin, CollapsedTongue, SkinProjection, TongueProjection
 from facewave.providers.a2f.collapsed_cache import CollapsedCache, content_key
 
 
@@ -38,6 +38,28 @@ def test_kinds_and_keys_do_not_meet(tmp_path: Path) -> None:
     assert cache.get(CollapsedSkin, "k", entry).lower[0, 0] == 1
     assert cache.get(CollapsedTongue, "k", lambda: tongue).box_diagonal == 8
     assert cache.get(CollapsedSkin, "other", lambda: entry(5)).lower[0, 0] == 5
+
+
+def test_projections_come_back_whole(tmp_path: Path) -> None:
+    tongue = CollapsedTongue(np.ones((2, 3)), np.zeros(2), np.ones(2), np.ones(2), np.eye(2), 8.0)
+    components = np.arange(9, dtype=np.int32)
+    skin = SkinProjection(np.full((6, 9), 0.3, np.float32), components, entry(0.1))
+    cache = CollapsedCache(tmp_path)
+    cache.get(SkinProjection, "k", lambda: skin)
+    cache.get(TongueProjection, "k", lambda: TongueProjection(np.ones((2, 9), np.float32), components, tongue))
+
+    def not_again() -> Any:
+        raise AssertionError("built although stored")
+
+    found = cache.get(SkinProjection, "k", not_again)
+    assert np.array_equal(found.poses, skin.poses)
+    assert found.poses.dtype == np.float32
+    assert np.array_equal(found.components, components)
+    assert np.array_equal(found.collapsed.lower, skin.collapsed.lower)
+    assert found.collapsed.box_diagonal == 54.7
+    assert cache.get(TongueProjection, "k", not_again).collapsed.box_diagonal == 8
+    # Entries of a projection's own matrices have another name.
+    assert cache.get(CollapsedSkin, "k", lambda: entry(9)).lower[0, 0] == 9
 
 
 @pytest.mark.parametrize("content", [b"", b"not a zip", b"PK\x03\x04 cut off"])
