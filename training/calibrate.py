@@ -2,11 +2,10 @@
 
     python -m training.calibrate training/configs/base.toml
 
-Squared error makes curves too small where the sound is unclear, closures above all. For each head this step chooses, on
-the validation speech (recorded speech where there is some): a gain for each curve that restores its spread; for closures
-and labiodentals, gain, offset and how much to trust the phone classes, so that as many as possible are shown while false
-ones stay rare. Writes `runs/NAME/calibrated.pt`.
-"""
+Squared error makes curves too small where the sound is unclear, closures above all. For each head this step chooses,
+on the validation speech (recorded speech where there is some): a gain for each curve that restores its spread; for
+closures and labiodentals, gain, offset and how much to trust the phone classes, so that as many as possible are shown
+while false ones stay rare. Writes `runs/NAME/calibrated.pt`."""
 
 from __future__ import annotations
 
@@ -23,7 +22,7 @@ from facewave.features.log_mel import N_MELS, log_mel
 from facewave.providers.embedded.articulation import PARAMETERS, lip_gap, to_blendshapes
 from training.network import LOOK_AHEAD_STEPS, Calibrated, Network
 from training.prepare import Clip, human, synthetic
-from training.score import EIGHT, Judged, _shut, closures, judge, scores
+from training.score import Judged, closures, judge, labiodentals, scores, shut_steps
 from training.settings import Settings, load
 
 FALSE_CLOSURES = 0.02
@@ -34,8 +33,8 @@ MAX_CLIPS = 700
 _CLOSE, _FV = PARAMETERS.index("close"), PARAMETERS.index("fv")
 
 Heard = tuple[Clip, torch.Tensor, torch.Tensor]
-"""A clip, raw articulation (steps, heads, 12) and class probabilities (steps, heads, 24), both already moved back by the
-look-ahead so that row i of every head describes (i + 1) / 60 s."""
+"""A clip, raw articulation (steps, heads, 12) and class probabilities (steps, heads, 24), both already moved back by
+the look-ahead so that row i of every head describes (i + 1) / 60 s."""
 
 
 @torch.no_grad()
@@ -89,12 +88,14 @@ def _fit_closures(model: Calibrated, heard: list[Heard], head: int) -> None:
     awake = [_awake(model, phones, head) for _, phones in raw]
     closing = [phones[:, [1, 2]].sum(-1).numpy() for _, phones in raw]
     best, best_value = (0.0, 0.1, 1.5), -np.inf
-    for evidence, offset, gain in product((0.0, 0.25, 0.5, 0.8), (0.05, 0.1, 0.15, 0.2, 0.3, 0.4), (1.0, 1.25, 1.5, 2.0, 2.5)):
+    for evidence, offset, gain in product(
+        (0.0, 0.25, 0.5, 0.8), (0.05, 0.1, 0.15, 0.2, 0.3, 0.4), (1.0, 1.25, 1.5, 2.0, 2.5)
+    ):
         shut = []
         for c, (mouth, _), wake, p in zip(clips, raw, awake, closing, strict=True):
             shown = c.shown.copy()
             shown[:, _CLOSE] = np.clip((mouth + evidence * p - offset) * gain, 0, 1) * wake
-            shut.append(_shut(lip_gap(to_blendshapes(shown)), c.class_ids))
+            shut.append(shut_steps(lip_gap(to_blendshapes(shown)), c.class_ids))
         found = closures(clips, shut)
         value = _worth(found["closure_recall"], found["closure_precision"], found["closure_false"] - FALSE_CLOSURES)
         if value > best_value:
@@ -104,7 +105,10 @@ def _fit_closures(model: Calibrated, heard: list[Heard], head: int) -> None:
 
 def _fit_bites(model: Calibrated, heard: list[Heard], head: int) -> None:
     clips = judged(heard, model, head)
-    raw = [(mouth[:, head, _FV].numpy(), phones[:, head, 3].numpy(), _awake(model, phones[:, head], head)) for _, mouth, phones in heard]
+    raw = [
+        (mouth[:, head, _FV].numpy(), phones[:, head, 3].numpy(), _awake(model, phones[:, head], head))
+        for _, mouth, phones in heard
+    ]
     best, best_value = (0.0, 0.1, 1.5), -np.inf
     for evidence, offset, gain in product((0.0, 0.25, 0.5, 0.8), (0.05, 0.1, 0.2, 0.3), (1.0, 1.5, 2.0, 2.5)):
         moved = []
@@ -112,17 +116,11 @@ def _fit_bites(model: Calibrated, heard: list[Heard], head: int) -> None:
             shown = c.shown.copy()
             shown[:, _FV] = np.clip((mouth + evidence * p - offset) * gain, 0, 1) * wake
             moved.append(Judged(c.phones, shown, c.wanted, c.class_ids))
-        hit, false = bites(moved)
-        value = _worth(hit, 1.0, false - FALSE_BITES)
+        found = labiodentals(moved)
+        value = _worth(found["labiodental_hit"], 1.0, found["labiodental_false"] - FALSE_BITES)
         if value > best_value:
             best, best_value = (evidence, offset, gain), value
     model.evidence[head, 1], model.offset[head, _FV], model.gain[head, _FV] = best
-
-
-def bites(clips: list[Judged]) -> tuple[float, float]:
-    """Labiodentals shown, and shown where there is none."""
-    found = scores(clips)
-    return found["labiodental_hit"], found["labiodental_false"]
 
 
 def _worth(recall: float, precision: float, excess: float) -> float:
@@ -132,8 +130,7 @@ def _worth(recall: float, precision: float, excess: float) -> float:
 
 def _awake(model: Calibrated, phones: torch.Tensor, head: int) -> NDArray[np.float32]:
     low, high = (float(v) for v in model.rest[head])
-    awake: NDArray[np.float32] = 1 - np.clip((phones[:, 0].numpy() - low) / (high - low), 0, 1)
-    return awake
+    return np.asarray(1 - np.clip((phones[:, 0].numpy() - low) / (high - low), 0, 1), dtype=np.float32)
 
 
 def load_network(settings: Settings) -> tuple[Network, int]:
@@ -160,11 +157,14 @@ def main(settings: Settings) -> None:
     fit(model, heard)
     for head, ahead in enumerate(LOOK_AHEAD_STEPS):
         found = scores(judged(heard, model, head))
-        shown = ", ".join(f"{key} {found[key]:.3f}" for key in ("closure_recall", "closure_false", "closure_precision", "labiodental_hit", "r_eight"))
+        shown = ", ".join(
+            f"{key} {found[key]:.3f}"
+            for key in ("closure_recall", "closure_false", "closure_precision", "labiodental_hit", "r_eight")
+        )
         print(f"calibrate: {ahead * 1000 // 60} ms head: {shown}", flush=True)
-        print(f"  evidence {model.evidence[head].tolist()}, offset {[round(v, 3) for v in model.offset[head].tolist()]}, "
+        print(f"  evidence {model.evidence[head].tolist()}, "
+              f"offset {[round(v, 3) for v in model.offset[head].tolist()]}, "
               f"gain {[round(v, 2) for v in model.gain[head].tolist()]}")  # fmt: skip
-    assert set(EIGHT) <= set(PARAMETERS)
     torch.save({"model": model.state_dict(), "step": step}, settings.run / "calibrated.pt")
 
 

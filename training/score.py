@@ -64,15 +64,9 @@ def judge(phones: list[Phone], shown: NDArray[np.float32], samples: NDArray[np.f
 def scores(clips: Sequence[Judged]) -> dict[str, float]:
     """All measures over a set of clips; nan where a set has nothing to measure."""
     gaps = [lip_gap(to_blendshapes(c.shown)) for c in clips]
-    shut = [_shut(gap, c.class_ids) for gap, c in zip(gaps, clips, strict=True)]
+    shut = [shut_steps(gap, c.class_ids) for gap, c in zip(gaps, clips, strict=True)]
     out = closures(clips, shut)
-    out["labiodental_hit"] = _rate(
-        c.shown[_window(p, len(c.shown)), _FV].max() >= BITE for c in clips for p in c.phones if _is(p, "fv")
-    )
-    out["labiodental_false"] = _rate(
-        c.shown[_core(p, len(c.shown)), _FV].max() >= BITE
-        for c in clips for p in c.phones if p[2] != SIL and not _is(p, "fv")
-    )  # fmt: skip
+    out |= labiodentals(clips)
     spoken = [c.class_ids != _SILENT for c in clips]
     shown = np.concatenate([c.shown[s] for c, s in zip(clips, spoken, strict=True)])
     wanted = np.concatenate([c.wanted[s] for c, s in zip(clips, spoken, strict=True)])
@@ -91,7 +85,9 @@ def scores(clips: Sequence[Judged]) -> dict[str, float]:
 def closures(clips: Sequence[Judged], shut: Sequence[NDArray[np.bool_]]) -> dict[str, float]:
     """Recall over /p b m/ (shut at some step of the phone's window), false closures (open vowels shut somewhere in
     their middle half), and precision (runs of shut steps within speech that touch a /p b m/ window)."""
-    recall = _rate(s[_window(p, len(s))].any() for c, s in zip(clips, shut, strict=True) for p in c.phones if _is(p, "pb", "m"))
+    recall = _rate(
+        s[_window(p, len(s))].any() for c, s in zip(clips, shut, strict=True) for p in c.phones if _is(p, "pb", "m")
+    )
     false = _rate(s[_core(p, len(s))].any() for c, s in zip(clips, shut, strict=True) for p in c.phones if _open(p))
     hits: list[bool] = []
     for c, s in zip(clips, shut, strict=True):
@@ -105,7 +101,24 @@ def closures(clips: Sequence[Judged], shut: Sequence[NDArray[np.bool_]]) -> dict
     return {"closure_recall": recall, "closure_false": false, "closure_precision": _rate(hits)}
 
 
-def _shut(gap: NDArray[np.float32], class_ids: NDArray[np.uint8]) -> NDArray[np.bool_]:
+def labiodentals(clips: Sequence[Judged]) -> dict[str, float]:
+    """Share of /f v/ in whose window the labiodental curve reaches `BITE`, and of other phones in whose middle half
+    it does."""
+    return {
+        "labiodental_hit": _rate(
+            c.shown[_window(p, len(c.shown)), _FV].max() >= BITE for c in clips for p in c.phones if _is(p, "fv")
+        ),
+        "labiodental_false": _rate(
+            c.shown[_core(p, len(c.shown)), _FV].max() >= BITE
+            for c in clips
+            for p in c.phones
+            if p[2] != SIL and not _is(p, "fv")
+        ),
+    }
+
+
+def shut_steps(gap: NDArray[np.float32], class_ids: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Steps at which the lips count as closed, shape (steps,)."""
     spoken = class_ids != _SILENT
     wide = np.percentile(gap[spoken], OPEN_PERCENTILE) if spoken.any() else 1.0
     return np.asarray(gap <= CLOSED_SHARE * wide)
@@ -200,7 +213,8 @@ def _lag_ms(clips: Sequence[Judged]) -> float:
 
 
 def _rest(clips: Sequence[Judged]) -> float:
-    """95th percentile, over steps deep in a pause (300 ms after speech, 200 ms before), of the largest visible curve."""
+    """95th percentile, over steps deep in a pause (300 ms after speech, 200 ms before), of the largest visible
+    curve."""
     values = []
     for c in clips:
         for start_s, end_s, symbol in c.phones:

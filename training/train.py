@@ -65,7 +65,11 @@ class Batches:
         need = self._length
         while need:
             at = int(self._rng.integers(prepared.starts[-1])) if not spans else -1
-            clip = int(np.searchsorted(prepared.starts, at, side="right") - 1) if at >= 0 else int(self._rng.integers(len(prepared.starts) - 1))
+            clip = (
+                int(np.searchsorted(prepared.starts, at, side="right") - 1)
+                if at >= 0
+                else int(self._rng.integers(len(prepared.starts) - 1))
+            )
             first = int(prepared.starts[clip])
             last = int(prepared.starts[clip + 1])
             if at >= 0 and last - first > need:
@@ -74,12 +78,14 @@ class Batches:
             spans.append((first, last))
             need -= last - first
         return tuple(
-            np.concatenate([part[a:b] for a, b in spans]) for part in (prepared.features, prepared.targets, prepared.classes)
+            np.concatenate([part[a:b] for a, b in spans])
+            for part in (prepared.features, prepared.targets, prepared.classes)
         )
 
 
 class Loss:
-    """Squared error of curves and of their velocity, each in units of its own spread, and the classes' cross-entropy."""
+    """Squared error of curves and of their velocity, each in units of its own spread, and the classes' cross-
+    entropy."""
 
     def __init__(self, targets: NDArray[np.uint8]) -> None:
         values = targets[:: max(1, len(targets) // 400_000)].astype(np.float32) / 255
@@ -90,7 +96,9 @@ class Loss:
         self._rare = torch.tensor([RARE_WEIGHT if name in GESTURE_WEIGHT else 0.0 for name in PARAMETERS])
         self._classes = torch.tensor([SPEECH_CLASS_WEIGHT.get(name, 1.0) for name in CLASSES])
 
-    def __call__(self, mouth: torch.Tensor, logits: torch.Tensor, targets: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
+    def __call__(
+        self, mouth: torch.Tensor, logits: torch.Tensor, targets: torch.Tensor, classes: torch.Tensor
+    ) -> torch.Tensor:
         total = mouth.new_zeros(())
         for head, ahead in enumerate(LOOK_AHEAD_STEPS):
             y, x = targets[:, :-ahead], mouth[:, ahead:, head]
@@ -116,7 +124,9 @@ def training_sets(settings: Settings) -> list[tuple[Prepared, float]]:
     """Synthetic and, where present, recorded speech, with their shares of a batch."""
     made = load_sets(settings, "train", "synthetic")
     if made is None:
-        raise FileNotFoundError(f"{settings.data}/prepared has no training set; run python -m training.prepare {settings.path}")
+        raise FileNotFoundError(
+            f"{settings.data}/prepared has no training set; run python -m training.prepare {settings.path}"
+        )
     spoken = load_sets(settings, "train", "human")
     share = settings.human.share if spoken is not None else 0.0
     return [(made, 1 - share)] + ([(spoken, share)] if spoken is not None else [])
@@ -145,7 +155,9 @@ def main(settings: Settings) -> None:
     loss = Loss(sets[0][0].targets)
     network = Network(settings.model.hidden, settings.model.front)
     average = Network(settings.model.hidden, settings.model.front)
-    optimiser = torch.optim.AdamW(network.parameters(), lr=settings.train.learning_rate, weight_decay=1e-4, betas=(0.9, 0.98))
+    optimiser = torch.optim.AdamW(
+        network.parameters(), lr=settings.train.learning_rate, weight_decay=1e-4, betas=(0.9, 0.98)
+    )
     first = 0
     if checkpoint_path.exists():
         checkpoint = torch.load(checkpoint_path, weights_only=True)
@@ -166,7 +178,8 @@ def main(settings: Settings) -> None:
 
     def save(step: int) -> None:
         temporary = checkpoint_path.with_suffix(".tmp")
-        torch.save({"network": network.state_dict(), "average": average.state_dict(), "optimiser": optimiser.state_dict(),
+        torch.save({"network": network.state_dict(), "average": average.state_dict(),
+                    "optimiser": optimiser.state_dict(),
                     "step": step}, temporary)  # fmt: skip
         temporary.replace(checkpoint_path)
 
@@ -195,7 +208,9 @@ def main(settings: Settings) -> None:
         if time.monotonic() - saved_at > settings.train.save_minutes * 60 or done == settings.train.steps:
             save(done)
             saved_at = time.monotonic()
-            shown = ", ".join(f"{name} {validation_loss(average, loss, s):.3f}" for name, s in checks.items() if s is not None)
+            shown = ", ".join(
+                f"{name} {validation_loss(average, loss, s):.3f}" for name, s in checks.items() if s is not None
+            )
             print(f"train {done}: held-out loss {shown}", flush=True)
 
 
