@@ -1,5 +1,5 @@
 // wLipSync: its own audio node, processor and WASM. The package has no profile, so one is calibrated here the way its
-// manual asks: sixteen spectra (MFCC) of each vowel, taken in the middle of vowels of calibration clips.
+// manual asks: sixteen spectra (MFCC) of each of five vowels, taken in the middle of vowels of calibration clips.
 import { readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -11,7 +11,7 @@ const wasm = await WebAssembly.compile(readFileSync(join(folder, "wlipsync.wasm"
 const { WLipSyncAudioNode } = await import(join(folder, "wlipsync.js"));
 await import(join(folder, "audio-processor.js"));
 
-const VOWELS = { A: "aɑæʌ", I: "iɪ", U: "uʊ", E: "eɛ", O: "oɔ", S: "szʃ", N: "nm" };
+const VOWELS = { A: "aɑæʌ", I: "iɪ", U: "uʊ", E: "eɛ", O: "oɔ" };
 const SPECTRA = 16;
 const SHAPE = { targetSampleRate: 16000, sampleCount: 1024, melFilterBankChannels: 30, compareMethod: 1, mfccNum: 12 };
 
@@ -20,7 +20,8 @@ async function calibrate() {
   const { exports } = await WebAssembly.instantiate(wasm, { env: { memory } });
   exports.load_profile(16000, 1024, 30, 1, 12, 1, 0); // with a place for each of twelve coefficients
   exports.set_input(RATE);
-  const size = exports.get_input_buffer_size();
+  // The buffer is a ring; a spectrum is taken of the last `size` samples before the index given to `execute`.
+  const size = new DataView(memory.buffer).getInt32(exports.inputSampleCount.value, true);
   const input = new Float32Array(memory.buffer, exports.get_input_buffer(), size);
   const found = Object.fromEntries(Object.keys(VOWELS).map((name) => [name, []]));
   for (const clip of task.calibration) {
@@ -31,7 +32,7 @@ async function calibrate() {
       const stop = Math.round(((start + end) / 2 + (0.5 * size) / RATE) * RATE);
       if (stop - size < 0 || stop > samples.length) continue;
       input.set(samples.subarray(stop - size, stop));
-      exports.execute(0);
+      exports.execute(size);
       const view = new DataView(memory.buffer, exports.mfccOut.value, 48);
       found[name].push(Array.from({ length: 12 }, (_, i) => view.getFloat32(4 * i, true)));
     }
