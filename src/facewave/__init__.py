@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from .pipeline import animate as animate
     from .providers import open_provider as open_provider
     from .providers import provider_names as provider_names
+    from .runtime.consumers import Consumer as Consumer
+    from .runtime.consumers import OutputConsumer as OutputConsumer
+    from .runtime.curve_source import AudioCurveSource as AudioCurveSource
+    from .runtime.runtime import Runtime as Runtime
     from .streams import StreamSettings as StreamSettings
 
 __version__ = "0.1.0"
@@ -23,10 +27,14 @@ __version__ = "0.1.0"
 _WHERE = {
     "EMOTIONS": "emotions",
     "Animation": "frames",
+    "AudioCurveSource": "runtime.curve_source",
+    "Consumer": "runtime.consumers",
     "EmotionSettings": "emotions",
     "EmotionTrack": "emotions",
     "FacewaveError": "errors",
     "Frame": "frames",
+    "OutputConsumer": "runtime.consumers",
+    "Runtime": "runtime.runtime",
     "StreamInfo": "frames",
     "StreamSettings": "streams",
     "animate": "pipeline",

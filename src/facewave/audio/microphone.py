@@ -6,7 +6,6 @@ import logging
 import queue
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
@@ -14,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import AudioError
+from .live import LiveBlock
 
 log = logging.getLogger("facewave.audio")
 
@@ -21,22 +21,15 @@ BLOCK_S = 0.01
 """Seconds of audio in one block: what a listener waits for at most before a sample can move on."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class LiveBlock:
-    """Samples of a live source."""
-
-    samples: NDArray[Any]
-    """Shape (n, channels), float32 in [-1, 1] or int16."""
-
-    captured_at: float
-    """Seconds on `time.monotonic` at which the sample after the last one would have been spoken."""
-
-
 class Microphone:
     """An open microphone: iterate over its blocks until `close`."""
 
     def __init__(
-        self, *, device: int | str | None = None, sample_rate: int | None = None, clock: Callable[[], float] | None = None
+        self,
+        *,
+        device: int | str | None = None,
+        sample_rate: int | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Open it and begin to listen.
 
@@ -48,7 +41,7 @@ class Microphone:
         Raises:
             AudioError: The `mic` extra, PortAudio, or a microphone is missing, or it cannot be opened as asked.
         """
-        self._clock = clock or time.monotonic
+        self._clock = clock
         self._blocks: queue.SimpleQueue[LiveBlock | None] = queue.SimpleQueue()
         self._closed = False
         self.overruns = 0

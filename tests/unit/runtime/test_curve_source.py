@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from dataclasses import dataclass, field
 
@@ -192,7 +193,7 @@ def test_an_interruption_is_at_rest_and_silent_within_a_tenth_of_a_second(stage:
     stage.run(0.5, fps=200)
     after = [(now - at, jaw) for now, jaw in stage.read if now > at]
     assert all(jaw < 0.01 for late, jaw in after if late >= 0.1)
-    assert all(earlier >= later for (_, earlier), (_, later) in zip(after[:16], after[1:17], strict=True)), "no jump up"
+    assert all(earlier > later - 1e-3 for (_, earlier), (_, later) in itertools.pairwise(after[:17])), "no jump up"
     if how != "replace":
         times, values = stage.heard_at()
         assert not values[times > at + 0.05].any()

@@ -18,7 +18,7 @@ def sent_by(pacer: Pacer, until: float, step: float = 0.001) -> list[tuple[float
     """(time, samples) of everything a worker would send, looking every `step` seconds."""
     out = []
     now = 0.0
-    while now <= until and not (pacer.received == pacer.sent):
+    while now <= until and pacer.received != pacer.sent:
         while (samples := pacer.take(now)) is not None:
             out.append((now, len(samples)))
         now += step

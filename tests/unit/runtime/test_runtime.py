@@ -160,11 +160,10 @@ def test_how_the_pieces_are_cut_does_not_change_what_the_provider_hears(runtime:
     whole = np.random.default_rng(1).uniform(-1, 1, 44_100).astype(np.float32)
     heard = []
     for cuts in ([44_100], [1, 99, 44_000], [512] * 86 + [68]):
-        provider, at = ScriptedProvider(), 0
+        consumer, provider, at = Recorder(), ScriptedProvider(), 0
         for i, size in enumerate(cuts):
             runtime.animate_samples(
-                consumer := Recorder() if i == 0 else consumer,
-                whole[at : at + size], 1, 44_100, i == len(cuts) - 1, provider=provider,
+                consumer, whole[at : at + size], 1, 44_100, i == len(cuts) - 1, provider=provider,
             )  # fmt: skip
             at += size
         workers.advance(3.0)
@@ -438,11 +437,9 @@ def test_the_default_provider_comes_first() -> None:
 @pytest.mark.parametrize("call", ["animate_clip", "animate_samples", "allocate", "connection_info"])
 def test_an_unknown_provider_is_an_error_that_lists_the_known_ones(runtime: Runtime, call: str) -> None:
     consumer = Recorder()
+    given = (consumer, ramp_audio(0.1)) if call.startswith("animate") else ()
     with pytest.raises(UnknownProviderError, match=r"'Embeded' \(did you mean Embedded\?\), expected one of: Embedded"):
-        if call.startswith("animate"):
-            getattr(runtime, call)(consumer, ramp_audio(0.1), provider="Embeded")
-        else:
-            getattr(runtime, call)("Embeded")
+        getattr(runtime, call)(*given, provider="Embeded")
     assert not consumer.log, "a call that cannot be made changes nothing"
 
 
@@ -587,7 +584,7 @@ def test_an_exception_that_is_not_ours_is_wrapped_and_named(runtime: Runtime) ->
     def crash(_: int) -> None:
         raise ZeroDivisionError("division by zero")
 
-    with pytest.raises(ProviderError, match="scripted: failed unexpectedly .ZeroDivisionError") as caught:
+    with pytest.raises(ProviderError, match=r"scripted: failed unexpectedly .ZeroDivisionError") as caught:
         runtime.animate_clip(Recorder(), ramp_audio(1.0), provider=ScriptedProvider(on_push=crash))
     assert isinstance(caught.value.__cause__, ZeroDivisionError)
 
@@ -597,7 +594,7 @@ def test_a_consumer_that_fails_ends_its_clip(runtime: Runtime) -> None:
         raise ValueError("screen is gone")
 
     consumer = Recorder(wants=crash)
-    with pytest.raises(FacewaveError, match="consumer Recorder: failed .screen is gone"):
+    with pytest.raises(FacewaveError, match=r"consumer Recorder: failed .screen is gone"):
         runtime.animate_clip(consumer, ramp_audio(1.0), provider=ScriptedProvider())
     assert consumer.reasons == ["failed"]
 
