@@ -10,7 +10,7 @@ import numpy as np
 
 from ..frames import StreamInfo
 from ..timing import SAMPLE_RATE
-from .consumers import AudioFormat, Chunk, Consumer
+from .consumers import AudioFormat, Chunk, Consumer, Player
 from .delivery import Ending
 
 
@@ -80,5 +80,5 @@ class LatencyMeter:
 
     def interrupt(self, ending: Ending) -> bool:
         """Pass on to those that play."""
-        players = [consumer for consumer in self._consumers if hasattr(consumer, "interrupt")]
-        return any([player.interrupt(ending) for player in players])
+        dropped = [player.interrupt(ending) for player in self._consumers if isinstance(player, Player)]
+        return any(dropped)

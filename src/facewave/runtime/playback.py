@@ -353,11 +353,13 @@ class Playback:
         share = max(share, 0.0)
         # Added, not blended: a clip that begins while the last pose fades is itself shown in full from its start.
         keep = np.float32(1 - share * share * (3 - 2 * share))
-        return np.add(target, self._left_over * keep, dtype=np.float32)
+        weights: NDArray[np.float32] = target + self._left_over * keep
+        return weights
 
     def _sounding(self, now: float) -> bool:
-        starting = self.state == "starting" and self._track is not None
-        return self.state == "playing" or (starting and self._track.position(now) is not None)
+        if self.state == "starting" and self._track is not None:
+            return self._track.position(now) is not None
+        return self.state == "playing"
 
     def _follow(self, track: AudioTrack, now: float) -> None:
         position = track.position(now)

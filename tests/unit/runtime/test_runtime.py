@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from facewave.audio.clip import AudioClip
 from facewave.emotions import EMOTIONS, EmotionSettings, EmotionTrack
@@ -135,7 +137,7 @@ def test_pieces_of_any_size_make_one_clip(rate: int, kind: type, channels: int) 
     workers = Stepped()
     runtime = Runtime(FacewaveSettings(), workers=workers)
     whole = ramp_audio(1.0, rate)
-    samples = (whole * 32767).astype(np.int16) if kind is np.int16 else whole
+    samples: NDArray[Any] = (whole * 32767).astype(np.int16) if kind is np.int16 else whole
     samples = np.repeat(samples[:, None], channels, axis=1)
     consumer, provider = Recorder(), ScriptedProvider()
     sizes = [1, 7, 160, 533, 4096]

@@ -1,4 +1,4 @@
-"""The rules of sessions as a state machine: whatever the order of calls, the runtime agrees with a model of five lines."""
+"""The rules of sessions as a state machine: whatever the order of calls, the runtime agrees with a small model."""
 
 from __future__ import annotations
 

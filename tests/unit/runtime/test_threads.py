@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -94,10 +95,11 @@ def test_calls_from_several_threads_never_deadlock_and_every_clip_ends_once(
     runtime.close(PATIENCE_S)
     deliveries = [delivery for job in done for delivery in job.result()]
     for delivery in deliveries:
-        try:
+        if failing:
+            with suppress(ProviderError):
+                delivery.result(PATIENCE_S)
+        else:
             delivery.result(PATIENCE_S)
-        except ProviderError as error:
-            assert failing, error
     for consumer in consumers:
         assert not consumer.wrong
         starts = consumer.log.count("start")
@@ -191,7 +193,11 @@ def test_two_consumers_at_once(runtime: Runtime) -> None:
 
 def test_a_slow_provider_never_holds_the_caller(runtime: Runtime) -> None:
     release = threading.Event()
-    provider, consumer = ScriptedProvider(on_open=lambda: release.wait(PATIENCE_S) and None), Recorder()
+
+    def load() -> None:
+        release.wait(PATIENCE_S)
+
+    provider, consumer = ScriptedProvider(on_open=load), Recorder()
     delivery = runtime.start_clip(consumer, ramp_audio(0.1), provider=provider)
     runtime.allocate(provider)
     runtime.free(provider)
