@@ -1,0 +1,1 @@
+"""Adapters to voice-agent frameworks; each needs the extra of its name."""
