@@ -60,7 +60,7 @@ class Microphone:
             self._stream.start()
         except (ValueError, sounddevice.PortAudioError) as error:
             raise AudioError(
-                f"microphone {'' if device is None else device}: cannot be opened ({error}); "
+                f"{'default microphone' if device is None else f'microphone {device}'}: cannot be opened ({error}); "
                 "connect one, or pipe audio into `facewave live -`"
             ) from error
 

@@ -476,9 +476,9 @@ class Runtime:
             idle_timeout_s=self._idle_timeout_s,
             after=before,
             ended=self._clip_ended,
+            released=self._let_go,
         )
         self._running.add(stream)
-        stream.workers_ended.add_done_callback(lambda _: self._let_go(stream))
         return stream, before
 
     def _begin(self, consumer: Consumer, before: ClipStream | None, stream: ClipStream) -> None:

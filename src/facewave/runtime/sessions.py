@@ -96,6 +96,7 @@ class ClipStream:
         idle_timeout_s: float,
         after: ClipStream | None,
         ended: Callable[[ClipStream], None],
+        released: Callable[[ClipStream], None],
     ) -> None:
         """Prepare a clip; nothing runs before `begin`.
 
@@ -109,13 +110,14 @@ class ClipStream:
             idle_timeout_s: Seconds without a piece after which the clip is ended.
             after: The consumer's clip before this one.
             ended: Called once, from any thread, when the consumer has been told the ending.
+            released: Called once, by the worker, when it has let go of the provider.
         """
         self.number = next(_numbers)
         """Counts the clips of this process, for log lines."""
         self.workers_ended: Future[None] = running_future()
         """Set when the worker has let go of the provider."""
         self.provider, self.pacing = provider, pacing
-        self._slot, self._settings, self._audio = slot, settings, audio
+        self._slot, self._settings, self._audio, self._released_by_worker = slot, settings, audio, released
         self._idle_timeout_s = idle_timeout_s
         self._attachment: Attachment = Attachment(consumer, after._attachment if after else None, lambda _: ended(self))
         self._lock = threading.Lock()
@@ -398,6 +400,7 @@ class ClipStream:
             self._leased = False
             self._slot.release()
         log.info("[clip %d] ended: %s", self.number, self.ending.reason if self.ending else "unknown")
+        self._released_by_worker(self)
         self.workers_ended.set_result(None)
 
     def _answer(self, waiting: list[Delivery]) -> None:
