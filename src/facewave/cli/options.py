@@ -38,6 +38,8 @@ def stream_settings(
     multiplier: Sequence[str],
     offset: Sequence[str],
     clamp: bool,
+    idle: bool = True,
+    seed: int = 0,
     visemes: bool = False,
 ) -> StreamSettings:
     """The stream settings that the command's options describe."""
@@ -53,5 +55,7 @@ def stream_settings(
         multipliers=named_values(multiplier, "--multiplier"),
         offsets=named_values(offset, "--offset"),
         clamp=clamp,
+        idle=idle,
+        seed=seed,
         visemes=visemes,
     )
