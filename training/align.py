@@ -1,13 +1,13 @@
 """Times the phones of a recording whose words are known.
 
 Two aligners with one result. `SphinxAligner` uses CMU PocketSphinx with its bundled English model; a phone of another
-language is looked up as the English phone nearest in sound. `viterbi` finds the best path through per-frame class scores of
-any network, with optional silence between words; it needs no English.
+language is looked up as the English phone nearest in sound. `viterbi` finds the best path through per-frame class
+scores of any network, with optional silence between words; it needs no English.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +25,11 @@ PAD_S = 0.25
 
 WIDE_BEAM = 1e-120
 """Short or acted clips fall out of the default beam."""
+
+NARROW_BEAM = 1e-64
+"""Enough for most longer clips, in three fifths of the time."""
+
+LONG_CLIP_S = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,27 +59,26 @@ class SphinxAligner:
         Args:
             bias_s: Added to every boundary between two phones, seconds.
         """
-        from pocketsphinx import Decoder
-
-        self._decoder = Decoder(
-            samprate=SAMPLE_RATE, lm=None, bestpath=False, fwdflat=False, loglevel="FATAL",
-            beam=WIDE_BEAM, wbeam=WIDE_BEAM, pbeam=WIDE_BEAM,
-        )  # fmt: skip
+        self._wide = make_decoder(WIDE_BEAM)
+        self._narrow = make_decoder(NARROW_BEAM)
         self._bias_s = bias_s
         self._added: set[str] = set()
         self._random = np.random.default_rng(0)
 
     def knows(self, word: str) -> bool:
         """Whether the dictionary has the word."""
-        return self._decoder.lookup_word(word) is not None
+        return self._wide.lookup_word(word) is not None
 
     def add_word(self, word: str, phones: Sequence[str]) -> None:
         """Teach the dictionary a word, phones in ARPAbet."""
         if word not in self._added and not self.knows(word):
-            self._decoder.add_word(word, " ".join(phones), True)
+            for decoder in (self._wide, self._narrow):
+                decoder.add_word(word, " ".join(phones), True)
             self._added.add(word)
 
-    def align_english(self, samples: NDArray[np.float32], words: Sequence[str], spoken: dict[str, Sequence[str]]) -> Alignment:
+    def align_english(
+        self, samples: NDArray[np.float32], words: Sequence[str], spoken: Mapping[str, Sequence[str]]
+    ) -> Alignment:
         """Align English words.
 
         Args:
@@ -114,7 +118,9 @@ class SphinxAligner:
             raise AlignmentError(f"{len(symbols_left)} phones of the transcript were not placed")
         return Alignment(finish(phones, samples), score, rushed)
 
-    def _align(self, samples: NDArray[np.float32], words: Sequence[str]) -> tuple[list[tuple[float, float, str]], float, float]:
+    def _align(
+        self, samples: NDArray[np.float32], words: Sequence[str]
+    ) -> tuple[list[tuple[float, float, str]], float, float]:
         """Phones in ARPAbet (fillers as SIL) with the padding removed, mean score, share of rushed phones."""
         duration_s = len(samples) / SAMPLE_RATE
         quiet = quietest_rms(samples)
@@ -122,17 +128,11 @@ class SphinxAligner:
         loudest = max(float(np.abs(samples).max()), 1e-4)
         padded = np.concatenate([pad[0], samples, pad[1]]) * min(0.5 / loudest, 50.0)
         data = (np.clip(padded, -1, 1) * 32767).astype("<i2").tobytes()
-        decoder = self._decoder
-        decoder.set_align_text(" ".join(words))
-        self._decode(data)
-        if decoder.hyp() is None:
-            raise AlignmentError(f"no path through {' '.join(words)[:60]!r}")
-        try:
-            decoder.set_alignment()
-            self._decode(data)
-        except RuntimeError as error:
-            raise AlignmentError(f"no path through {' '.join(words)[:60]!r}: {error}") from error
-        found = decoder.get_alignment()
+        found = None
+        if duration_s > LONG_CLIP_S:
+            found = decode(self._narrow, data, words)
+        if found is None:
+            found = decode(self._wide, data, words)
         if found is None:
             raise AlignmentError(f"no path through {' '.join(words)[:60]!r}")
         parts: list[tuple[float, float, str]] = []
@@ -157,10 +157,40 @@ class SphinxAligner:
             raise AlignmentError("no speech found")
         return parts, score / frames, rushed / spoken
 
-    def _decode(self, data: bytes) -> None:
-        self._decoder.start_utt()
-        self._decoder.process_raw(data, full_utt=True)
-        self._decoder.end_utt()
+
+def make_decoder(beam: float) -> Any:
+    from pocketsphinx import Decoder
+
+    return Decoder(
+        samprate=SAMPLE_RATE,
+        lm=None,
+        bestpath=False,
+        fwdflat=False,
+        loglevel="FATAL",
+        beam=beam,
+        wbeam=beam,
+        pbeam=beam,
+    )
+
+
+def decode(decoder: Any, data: bytes, words: Sequence[str]) -> Any:
+    """A PocketSphinx alignment of 16-bit samples with words, None where no path fits."""
+    decoder.set_align_text(" ".join(words))
+    run(decoder, data)
+    if decoder.hyp() is None:
+        return None
+    try:
+        decoder.set_alignment()
+        run(decoder, data)
+    except RuntimeError:
+        return None
+    return decoder.get_alignment()
+
+
+def run(decoder: Any, data: bytes) -> None:
+    decoder.start_utt()
+    decoder.process_raw(data, full_utt=True)
+    decoder.end_utt()
 
 
 def iterate_phones(alignment: Any) -> Iterator[Any]:
@@ -177,7 +207,7 @@ def quietest_rms(samples: NDArray[np.float32]) -> float:
     return float(np.sqrt((samples[: blocks * 480].reshape(blocks, 480).astype(np.float64) ** 2).mean(1)).min())
 
 
-STOPS = frozenset("p b t d k ɡ".split())
+STOPS = frozenset(["p", "b", "t", "d", "k", "ɡ"])
 STOP_CLOSURE_S = 0.08
 """Silence a stop may keep before its burst: the lips or tongue are closed there, though nothing is heard."""
 
@@ -223,8 +253,8 @@ def with_silences(phones: Sequence[Phone], duration_s: float) -> list[Phone]:
 def trim_swallowed_silence(phones: list[Phone], samples: NDArray[np.float32]) -> list[Phone]:
     """Move the edges of phones that touch a long pause or an end of the clip to where sound starts and stops.
 
-    An aligner likes to count the quiet before a word as the closure of its first stop. Sound is a 10 ms block at least 8 dB,
-    or a sixth of the clip's range, above its quiet tenth.
+    An aligner likes to count the quiet before a word as the closure of its first stop. Sound is a 10 ms block at least
+    8 dB, or a sixth of the clip's range, above its quiet tenth.
     """
     hop = round(FRAME_S * SAMPLE_RATE)
     blocks = len(samples) // hop
@@ -272,8 +302,8 @@ def viterbi(
         skip_penalty: Added to the score each time an optional silence is entered, at most 0; fewer short pauses.
 
     Returns:
-        For each stretch (first frame, one past the last frame, class, position of the phone among all phones of all words,
-        -1 for silence), and the mean log score of a frame.
+        For each stretch (first frame, one past the last frame, class, position of the phone among all phones of all
+        words, -1 for silence), and the mean log score of a frame.
 
     Raises:
         AlignmentError: More phones than the frames can hold.
