@@ -68,7 +68,7 @@ class EyesAnimator:
     def row(self, track: int = 0) -> int:
         """Row of the saccade table that the track's next frame uses."""
         seed = np.float32(self._parameters[track].saccade_seed)
-        return int(self._wrap(seed + self._live[track]))
+        return int(self._wrap(seed + self._live[track])) % len(self.saccade)
 
     def animate(
         self,
