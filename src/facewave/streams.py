@@ -42,6 +42,9 @@ class StreamSettings:
     clamp: bool = False
     """Limit weights to 0..1 at the very end."""
 
+    geometry: bool = False
+    """Also give vertices, jaw and eyes in `Frame.geometry`, from providers that compute them; costs time and memory."""
+
     def __post_init__(self) -> None:
         object.__setattr__(self, "face_parameters", face_parameters(self.face_parameters))
         object.__setattr__(self, "multipliers", _by_channel(self.multipliers, "multiplier"))

@@ -5,6 +5,7 @@ Streams run side by side as a batch. Noise is addressed by window, so any window
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from fractions import Fraction
 
@@ -63,9 +64,10 @@ class DiffusionTiming:
 
     def total(self, received: int) -> int:
         """Frames of closed audio of `received` samples."""
-        fine = self.before
-        fine = max(fine, self.schedule.frames_total(received))
-        while self._exact and self.sample(fine) < received:
+        bundle = self._bundle
+        near = (received + bundle.padding_left) * bundle.frames // bundle.buffer_length - bundle.frames_left
+        fine = max(self.before, near - 2)  # either rounding of frame times is less than two frames away
+        while self.sample(fine) < received:
             fine += 1
         return fine - self.before
 
@@ -95,6 +97,7 @@ class DiffusionExecutor:
         network: Network,
         *,
         constant_noise: bool = True,
+        noise_seed: int = 0,
         exact_times: bool = False,
         input_strength: float = 1.0,
     ) -> None:
@@ -104,6 +107,7 @@ class DiffusionExecutor:
             bundle: The model.
             network: Its network.
             constant_noise: One block of noise for all windows (NVIDIA's default), or a new one for each.
+            noise_seed: Which sequence; 0 is NVIDIA's.
             exact_times: See `DiffusionTiming`.
             input_strength: Gain on the audio. NVIDIA's SDK uses 1 whatever the model's configuration says.
         """
@@ -115,8 +119,9 @@ class DiffusionExecutor:
 
         self._network = network
         self._constant_noise = constant_noise
-        self._noise: NDArray[np.float32] | None = None
-        self._noise_window = -1
+        self._noise_seed = noise_seed
+        self._lock = threading.Lock()
+        self._block: NDArray[np.float32] | None = None
 
     def open(self, audio: AudioFeed, emotion: EmotionSource, identity: int) -> DiffusionStream:
         """A new stream with empty state."""
@@ -200,30 +205,33 @@ class DiffusionExecutor:
         return frames
 
     def _noise_for(self, window: int, count: int) -> NDArray[np.float32]:
-        block = 0 if self._constant_noise else window
+        """Noise for `count` streams at one window, shape (count, steps + 1, frames, total)."""
+        if not self._constant_noise:
+            return self._filled(window, count)
+        with self._lock:  # streams of several threads share the block
+            if self._block is None or len(self._block) < count:
+                self._block = self._filled(0, count)
+            return self._block[:count]
+
+    def _filled(self, block: int, count: int) -> NDArray[np.float32]:
         bundle = self.bundle
-        if self._noise is None or len(self._noise) < count:
-            shape = (count, self.steps + 1, bundle.frames, bundle.sizes.total)
-            self._noise, self._noise_window = np.zeros(shape, np.float32), -1
-        if self._noise_window != block:
-            center = slice(bundle.frames_left, bundle.frames_left + bundle.frames_center)
-            self._noise[:, 1:, center] = center_noise(
-                block, self.steps, bundle.frames_left, bundle.frames_center, bundle.frames, bundle.sizes.total
-            )
-            self._noise_window = block
-        return self._noise[:count]
+        noise = np.zeros((count, self.steps + 1, bundle.frames, bundle.sizes.total), np.float32)
+        center = slice(bundle.frames_left, bundle.frames_left + bundle.frames_center)
+        noise[:, 1:, center] = center_noise(bundle, self.steps, block, self._noise_seed)
+        return noise
 
 
-def center_noise(block: int, steps: int, left: int, center: int, frames: int, row: int) -> NDArray[np.float32]:
-    """The part of a block of noise that matters: steps 1... and the centre frames, shape (steps, center, row).
+def center_noise(bundle: DiffusionBundle, steps: int, block: int, seed: int = 0) -> NDArray[np.float32]:
+    """The part of a block of noise that matters: steps 1... and the centre frames, shape (steps, center, total).
 
-    The rest of a block has no influence on the centre frames of the output and is left at 0.
+    The rest of a block has no influence on the centre frames of the output and may be 0.
     """
-    size = (steps + 1) * frames * row
-    out = np.empty((steps, center, row), np.float32)
+    row = bundle.sizes.total
+    size = (steps + 1) * bundle.frames * row
+    out = np.empty((steps, bundle.frames_center, row), np.float32)
     for step in range(steps):
-        start = block * size + ((step + 1) * frames + left) * row
-        out[step] = noise_values(start, center * row).reshape(center, row)
+        start = block * size + ((step + 1) * bundle.frames + bundle.frames_left) * row
+        out[step] = noise_values(start, bundle.frames_center * row, seed).reshape(bundle.frames_center, row)
     return out
 
 

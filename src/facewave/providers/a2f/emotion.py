@@ -13,7 +13,7 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-from ...animation.emotion import EmotionPostProcessor, EmotionPostSettings
+from ...animation.emotion import EmotionPostProcessor, EmotionPostSettings, preferred_of
 from ...emotions import EMOTIONS, EmotionSettings, EmotionTrack, given_emotion, replaced_from
 from ...errors import ModelFormatError, SettingsError
 from ...inference.onnx import Network
@@ -80,13 +80,21 @@ class GivenEmotion:
         """Let newer keys hold from their first time on."""
         self._track = replaced_from(self._track, newer)
 
-    def given(self, samples: NDArray[np.int64]) -> NDArray[np.float32] | None:
-        """What is asked for at each sample, shape (n, 10), before any strength; None if nothing is."""
-        return given_emotion(self._settings, self._track, samples)
+    def preferred(self, samples: NDArray[np.int64]) -> NDArray[np.float32] | None:
+        """What is asked for at each sample, shape (n, 10), before any strength; None if nothing is.
+
+        NaN stands for an emotion that is not asked for, which differs from one asked to be 0.
+        """
+        if self._track is None and not self._settings.overrides:
+            return None
+        values = preferred_of(self._settings)
+        if self._track is None:
+            return np.tile(values, (len(samples), 1))
+        return np.where(np.isnan(values), self._track.at(samples), values)
 
     def at(self, samples: NDArray[np.int64]) -> NDArray[np.float32]:
         """Shape (n, 10)."""
-        given = self.given(samples)
+        given = given_emotion(self._settings, self._track, samples)
         if given is None:
             return np.tile(self._rest, (len(samples), 1))
         return given * np.float32(self._settings.override_strength * self._settings.strength)
@@ -141,9 +149,15 @@ class EmotionExecutor:
     """Runs Audio2Emotion over streams; windows of one or many streams run as one batch."""
 
     def __init__(
-        self, bundle: EmotionBundle, network: Network, rate: EmotionRate | None = None, batch: int = 8
+        self,
+        bundle: EmotionBundle,
+        network: Network,
+        rate: EmotionRate | None = None,
+        *,
+        feedback: bool = True,
+        batch: int = 8,
     ) -> None:
-        """Prepare.
+        """Prepare; `feedback` as for `EmotionPostProcessor`, `batch` windows in one run at most.
 
         Raises:
             SettingsError: A rate that would lose frames.
@@ -159,6 +173,7 @@ class EmotionExecutor:
         self.schedule = self.rate.schedule()
         self._network = network
         self._batch = batch
+        self._feedback = feedback
 
     def open(self, audio: AudioFeed, settings: EmotionSettings, given: GivenEmotion) -> DetectedEmotion:
         """Start a stream; the settings' strength, contrast, number and smoothing take the place of the model's."""
@@ -166,10 +181,8 @@ class EmotionExecutor:
 
     def post_processor(self, settings: EmotionSettings) -> EmotionPostProcessor:
         """Post-processing of one stream."""
-        post = replace(
-            EmotionPostSettings.of(settings, self.rate.frame_rate), live_transition_time=self.bundle.config.transition_s
-        )
-        return EmotionPostProcessor(self.bundle.config.correspondence, len(EMOTIONS), post)
+        post = EmotionPostSettings.of(settings, self.rate.frame_rate, self.bundle.config.transition_s)
+        return EmotionPostProcessor(self.bundle.config.correspondence, len(EMOTIONS), post, feedback=self._feedback)
 
     def due(self, stream: DetectedEmotion) -> int:
         """Windows that can run now."""
@@ -206,18 +219,22 @@ class EmotionExecutor:
 
     def _extend(self, stream: DetectedEmotion, window: int, logits: NDArray[np.float32]) -> None:
         samples = self.samples(window, stream.audio.received if stream.audio.closed else None)
-        given = stream.given.given(samples)
-        stream.extend(samples, process_held(stream.post, logits, len(samples), given))
+        values = process_held(stream.post, logits, stream.given.preferred(samples), len(samples))
+        stream.extend(samples, values)
 
 
 def process_held(
-    post: EmotionPostProcessor, logits: NDArray[np.float32], count: int, given: NDArray[np.float32] | None
+    post: EmotionPostProcessor, logits: NDArray[np.float32], preferred: NDArray[np.float32] | None, count: int
 ) -> NDArray[np.float32]:
     """Post-process the same logits for `count` frames, with what is asked for at each; shape (count, 10)."""
+    enabled = preferred is not None
+    if post.settings().enable_preferred_emotion != enabled:
+        post.set_settings(replace(post.settings(), enable_preferred_emotion=enabled))
     values = np.empty((count, len(EMOTIONS)), np.float32)
     for row in range(count):
-        preferred = None if given is None else given[row : row + 1]
-        values[row] = post.process(logits[None], preferred)[0]
+        if preferred is not None:
+            post.set_preferred(preferred[row])
+        values[row] = post.process(logits[None])[0]
     return values
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import warnings
+import logging
 from collections.abc import Mapping
 from typing import Literal
 
 from ...errors import ModelFormatError
 from ...inference.onnx import Network, Tensor
 from .bundle import Bundle, DiffusionBundle, RegressionBundle
+
+_LOG = logging.getLogger("facewave")
 
 Free = Literal["batch", "length"]
 Shape = tuple[int | Free | None, ...]
@@ -66,9 +68,8 @@ def diffusion_steps(network: Network, bundle: DiffusionBundle) -> int:
             "of 'input_latents'"
         )
     if latents != bundle.steps:
-        warnings.warn(
-            f"{bundle.folder}: num_diffusion_steps is {bundle.steps}, but the network has {latents}; using {latents}",
-            stacklevel=2,
+        _LOG.warning(
+            "%s: num_diffusion_steps is %d, but the network has %d, which count", bundle.folder, bundle.steps, latents
         )
     return latents
 
