@@ -40,8 +40,8 @@ def regression_folder(
 ) -> Path:
     """A regression model of `components` skin and two tongue coefficients; the window's target is not its middle.
 
-    Coefficients 0..2 are the sample at the target, the window's first and its last; tongue coefficients are the window's
-    mean and the first implicit value; explicit emotion j moves jaw scalar j by 0.01, emotions 0 and 1 turn the eyes.
+    Coefficients 0..2 are the sample at the target, the window's first and its last; tongue coefficients are the
+    window's mean and the first implicit value; explicit emotion j moves jaw scalar j by 0.01, emotions 0 and 1 turn the eyes.
     """
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(seed)

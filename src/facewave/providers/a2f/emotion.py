@@ -51,8 +51,8 @@ class EmotionRate:
         ahead = self.window - self.window // 2
         if schedule.stride > ahead:
             raise SettingsError(
-                f"emotion rate: found {float(schedule.stride):g} samples between two runs, expected at most half a window, "
-                f"{ahead}; use a smaller skip or a longer window"
+                f"emotion rate: found {float(schedule.stride):g} samples between two runs, expected at most half a "
+                f"window, {ahead}; use a smaller skip or a longer window"
             )
         return schedule
 
@@ -165,8 +165,8 @@ class EmotionExecutor:
         """
         if bundle.config.output_length != len(EMOTIONS):
             raise ModelFormatError(
-                f"{bundle.folder}: output_emotion_length: found {bundle.config.output_length}, expected {len(EMOTIONS)} "
-                f"({', '.join(EMOTIONS)})"
+                f"{bundle.folder}: output_emotion_length: found {bundle.config.output_length}, "
+                f"expected {len(EMOTIONS)} ({', '.join(EMOTIONS)})"
             )
         self.bundle = bundle
         self.rate = rate or EmotionRate()

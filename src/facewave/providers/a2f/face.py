@@ -277,14 +277,16 @@ def _collapse(
     tongue_poses = identity.load_poses("tongue") if "tongue" in identity.poses else None
     tongue_names = () if tongue_poses is None else tongue_poses.poses.names
     channels = Channels(skin_poses.poses.names, tongue_names)
+    projection: SkinProjection | None = None
+    tongue_projection: TongueProjection | None = None
     if identity.components is None:
         arrays = identity.load()
         projection = SkinProjection.of(arrays.skin, skin_poses.poses, level, softness)
-        tongue_projection = None if tongue_poses is None else TongueProjection.of(arrays.tongue, tongue_poses.poses)
+        if tongue_poses is not None:
+            tongue_projection = TongueProjection.of(arrays.tongue, tongue_poses.poses)
         skin = projection.collapsed
         tongue = None if tongue_projection is None else tongue_projection.collapsed
     else:
-        projection = tongue_projection = None
         loaded: list[FaceArrays] = []
 
         def arrays_once() -> FaceArrays:

@@ -260,11 +260,11 @@ def _read_pose_config(files: PoseFiles, n_poses: int) -> tuple[PoseConfig, Solve
     return config, _group(SolverParameters, params)
 
 
-def _pairs(params: JsonObject, key: str, n_poses: int) -> NDArray[np.int64]:
+def _pairs(params: JsonObject, key: str, n_poses: int) -> NDArray[np.int32]:
     ids = params.integers(key, n_poses)
     for pair in set(ids) - {-1}:
         if ids.count(pair) != 2:
             raise ModelFormatError(
                 f"{params.path}: key {key!r}: found pair id {pair} {ids.count(pair)} times, expected exactly twice"
             )
-    return np.array(ids, np.int64)
+    return np.array(ids, np.int32)

@@ -50,4 +50,4 @@ def implicit_emotion(path: Path, length: int, shot: str, frame: int) -> NDArray[
             f"{path}: shot {shot!r} puts source_frame {frame} in row {start + frame}, expected a row of emo_db, "
             f"which has {len(table)}"
         )
-    return table[start + frame].copy()
+    return np.array(table[start + frame], np.float32)

@@ -105,7 +105,7 @@ class ArrayFile:
         if values.dtype.kind == "U":
             return [str(value) for value in values]
         try:
-            return [bytes(value).decode("utf-8") for value in values]
+            return [value.decode("utf-8") for value in values.tolist()]
         except UnicodeDecodeError as error:
             raise ModelFormatError(f"{self.path}: array {name!r}: is not UTF-8 text ({error})") from error
 
