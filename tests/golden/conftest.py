@@ -18,7 +18,7 @@ from tests.golden.vectors import Case, golden_folder, load_stage, stage_names
 Within = Callable[..., None]
 
 _NO_SET = "no golden vectors: set FACEWAVE_GOLDEN to the folder of a manifest.json"
-_worst: dict[tuple[str, str], tuple[float, float, str, int]] = {}
+_worst: dict[tuple[str, str], tuple[float, float, str, frozenset[str]]] = {}
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -67,11 +67,11 @@ def _remember(case: Case, array: str, error: Any, allowed: Any) -> None:
     key = (case.stage, array)
     at = np.unravel_index(int(np.argmax(error)), error.shape)
     old = _worst.get(key)
-    count = (old[3] if old else 0) + 1
+    cases = (old[3] if old else frozenset()) | {case.name}
     if old is None or not error[at] <= old[0]:
-        _worst[key] = (float(error[at]), float(allowed[at]), case.name, count)
+        _worst[key] = (float(error[at]), float(allowed[at]), case.name, cases)
     else:
-        _worst[key] = (*old[:3], count)
+        _worst[key] = (*old[:3], cases)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -80,7 +80,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     order = {stage: number for number, stage in enumerate(stage_names())}
     terminalreporter.section("golden vectors: largest error")
     terminalreporter.write_line(f"{'stage':20} {'array':26} {'cases':>5} {'largest':>10} {'allowed':>10}  case")
-    for (stage, array), (error, allowed, name, count) in sorted(
+    for (stage, array), (error, allowed, name, cases) in sorted(
         _worst.items(), key=lambda item: (order.get(item[0][0], len(order)), item[0])
     ):
-        terminalreporter.write_line(f"{stage:20} {array:26} {count:5d} {error:10.2e} {allowed:10.2e}  {name}")
+        terminalreporter.write_line(f"{stage:20} {array:26} {len(cases):5d} {error:10.2e} {allowed:10.2e}  {name}")
