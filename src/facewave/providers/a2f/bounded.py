@@ -7,6 +7,8 @@ frame to the next. `solve_bvls` follows NVIDIA's CPU path step by step, includin
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -26,6 +28,26 @@ _PATIENCE = 4
 """Rounds without fewer violations before the changes are made one at a time, which always ends."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class NormalEquations:
+    """What exact solvers share: A, G = A'A and its inverse, each (n, n). A must have full column rank."""
+
+    matrix: Matrix
+    gram: Matrix
+    inverse: Matrix
+
+    @classmethod
+    def of(cls, matrix: Matrix) -> NormalEquations:
+        """Compute them from A, shape (m, n).
+
+        Raises:
+            numpy.linalg.LinAlgError: A is singular.
+        """
+        exact = np.asarray(matrix, np.float64)
+        gram = exact.T @ exact
+        return cls(exact, gram, np.linalg.inv(gram))
+
+
 class PivotingSolver:
     """Exact solver for a stream of right-hand sides with one matrix.
 
@@ -41,21 +63,18 @@ class PivotingSolver:
     linear least squares problems with nonnegative variables"; the one-at-a-time rule is Murty's.
     """
 
-    def __init__(self, matrix: Matrix) -> None:
-        """`matrix` is A, shape (n, n) or (m, n), of full column rank."""
-        self._matrix = np.asarray(matrix, np.float64)
-        self._gram = self._matrix.T @ self._matrix
+    def __init__(self, normal: NormalEquations) -> None:
+        """Start with every weight free, as the reference does at each frame."""
+        self._normal = normal
+        self._matrix, self._gram = normal.matrix, normal.gram
         self._slack = _WEIGHT_TOLERANCE * np.diagonal(self._gram)
-        size = len(self._gram)
-        self._outer = np.empty((size, size))
-        # From rest every weight is free, as in the reference.
-        self._rest = np.linalg.inv(self._gram)
+        self._outer = np.empty_like(self._gram)
         self.reset()
 
     def reset(self) -> None:
         """Forget the free set: the next solve starts as the first one did."""
         size = len(self._gram)
-        self._table = self._rest.copy()
+        self._table = self._normal.inverse.copy()
         self._free = np.ones(size, bool)
         self._at_upper = np.zeros(size, bool)
 
@@ -63,8 +82,6 @@ class PivotingSolver:
         """The minimum for b = `target`, shape (m,); bounds have shape (n,). Bound weights equal their bound exactly."""
         pull = self._matrix.T @ target
         free, at_upper, slack = self._free, self._at_upper, self._slack
-        if not free.all():  # a bound weight may have been left at a bound that was since moved below the other
-            at_upper &= ~free
         bound = np.where(at_upper, upper, lower)
         known = np.where(free, pull, bound)
         # What T yields must stay between these: bounds for free weights, one side of the pull for bound ones.

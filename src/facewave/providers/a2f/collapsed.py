@@ -235,6 +235,7 @@ class SkinSolveStream:
         """The solver with its previous weights."""
         self._step = step_s
         self._started = False
+        self._state = np.zeros((2, 2, 0))
         self.set_parameters(parameters or SkinParameters(), collapsed)
 
     def set_parameters(self, parameters: SkinParameters, collapsed: CollapsedSkin | None = None) -> None:
@@ -246,6 +247,9 @@ class SkinSolveStream:
         if collapsed is not None:
             self.collapsed = collapsed
             self._both = np.hstack([collapsed.lower, collapsed.upper])
+            if self._state.shape[2] != collapsed.lower.shape[1]:
+                self._state = np.zeros((2, 2, collapsed.lower.shape[1]))  # (stage, region, K + 2)
+                self._started = False
         self.parameters = parameters
         strengths = np.repeat(
             (parameters.lower_face_strength, parameters.upper_face_strength), self.collapsed.lower.shape[1]
@@ -253,10 +257,12 @@ class SkinSolveStream:
         self._map = np.ascontiguousarray((self._both * strengths).T)  # (2 (K + 2), P)
         self._fixed = np.array([parameters.eye_close, parameters.lip_open_offset])
         # Of the SDK's two rules for a step of 0 the streaming one: no smoothing.
-        self._coefficients = [
-            smoothing_coefficient(half_life, self._step) if self._step > 0 else 1.0
-            for half_life in (parameters.lower_face_smoothing, parameters.upper_face_smoothing)
-        ]
+        self._coefficients = np.array(
+            [
+                [smoothing_coefficient(half_life, self._step) if self._step > 0 else 1.0]
+                for half_life in (parameters.lower_face_smoothing, parameters.upper_face_smoothing)
+            ]
+        )
 
     def reset(self, solver: bool = True) -> None:
         """Let the filter start afresh with the next frame and, unless `solver` is False, clear previous weights."""
@@ -292,30 +298,22 @@ class SkinSolveStream:
         return np.asarray(filtered @ self._map + self.collapsed.constant)
 
     def _filter(self, inputs: Vector) -> Vector:
-        size = inputs.shape[1]
-        filtered = np.empty((len(inputs), 2 * size))
-        if not len(inputs):
-            return filtered
-        if not self._started:
-            self._state = np.tile(inputs[0], (2, 2, 1))  # (stage, region, K + 2)
+        """Shape (frames, 2 (K + 2)): smoothed for the lower face, then for the upper."""
+        filtered = np.empty((len(inputs), 2, inputs.shape[1]))
+        if len(inputs) and not self._started:
+            self._state[:] = inputs[0]
             self._started = True
-        for region, coefficient in enumerate(self._coefficients):
-            part = filtered[:, region * size : (region + 1) * size]
-            if coefficient == 1.0:
-                part[:] = inputs
-                self._state[:, region] = inputs[-1]
-                continue
-            first, second = self._state[0, region], self._state[1, region]
-            change = np.empty_like(first)
-            for frame, target in enumerate(inputs):
-                np.subtract(target, first, out=change)
-                change *= coefficient
-                first += change
-                np.subtract(first, second, out=change)
-                change *= coefficient
-                second += change
-                part[frame] = second
-        return filtered
+        first, second = self._state
+        change = np.empty_like(first)
+        for frame, target in enumerate(inputs):
+            np.subtract(target, first, out=change)
+            change *= self._coefficients
+            first += change
+            np.subtract(first, second, out=change)
+            change *= self._coefficients
+            second += change
+            filtered[frame] = second
+        return filtered.reshape(len(inputs), -1)
 
 
 class TongueSolveStream:
