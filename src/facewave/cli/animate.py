@@ -56,6 +56,19 @@ def animate(
     file_format: Annotated[
         str, typer.Option("--format", metavar="EXT", help="Format of the files in an output folder.")
     ] = "csv",
+    model: Annotated[
+        str, typer.Option(metavar="PATH", help="LocalA2F: a model folder, or a model's name in the store.")
+    ] = "",
+    emotion_model: Annotated[
+        str, typer.Option(metavar="PATH", help="LocalA2F: Audio2Emotion folder or name; `none` for no detection.")
+    ] = "",
+    device: Annotated[
+        str, typer.Option(help="LocalA2F: cpu, cuda, tensorrt, coreml or directml. Default: models.device, cpu.")
+    ] = "",
+    geometry: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.npz", help="LocalA2F: also write vertices, jaw and eyes (one input)."),
+    ] = None,
 ) -> None:
     """Animate speech: one file, several, or whole folders.
 
@@ -63,7 +76,7 @@ def animate(
     (Audio2Face export) or .npz. A file appears whole or not at all.
     """
     from ..providers import open_provider
-    from .options import stream_settings
+    from .options import model_settings, stream_settings
 
     settings = stream_settings(
         fps=fps,
@@ -75,13 +88,16 @@ def animate(
         multiplier=multiplier or (),
         offset=offset or (),
         clamp=clamp,
+        geometry=geometry is not None,
     )
     jobs = _jobs(inputs, output, file_format)
     if emotions is not None and len(jobs) > 1:
         raise typer.BadParameter("takes one input; each input has an emotion track of its own", param_hint="--emotions")
-    chosen = open_provider(provider)
+    if geometry is not None and len(jobs) > 1:
+        raise typer.BadParameter("takes one input; each input has vertices of its own", param_hint="--geometry")
+    chosen = open_provider(provider, model_settings(model, emotion_model, device))
     for source, target in jobs:
-        _animate_one(source, target, chosen, settings, no_tongue=no_tongue, emotions=emotions)
+        _animate_one(source, target, chosen, settings, no_tongue=no_tongue, emotions=emotions, geometry=geometry)
 
 
 def _jobs(inputs: list[Path], output: Path, file_format: str) -> list[tuple[Path, Path]]:
@@ -112,23 +128,36 @@ def _jobs(inputs: list[Path], output: Path, file_format: str) -> list[tuple[Path
 
 
 def _animate_one(
-    source: Path, target: Path, provider: Provider, settings: StreamSettings, *, no_tongue: bool, emotions: Path | None
+    source: Path,
+    target: Path,
+    provider: Provider,
+    settings: StreamSettings,
+    *,
+    no_tongue: bool,
+    emotions: Path | None,
+    geometry: Path | None,
 ) -> None:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
     from ..blendshapes import TONGUE
     from ..outputs import check_extension
+    from ..outputs.geometry import GeometryFile
     from ..pipeline import animate as run
 
     check_extension(target)
+    also = None if geometry is None else GeometryFile(geometry)
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task(source.name, total=1.0)
         began = time.perf_counter()
         take = run(
-            source, provider=provider, settings=settings, progress=lambda share: progress.update(task, completed=share)
+            source,
+            provider=provider,
+            settings=settings,
+            progress=lambda share: progress.update(task, completed=share),
+            also=also,
         )
         if no_tongue:
             take = take.with_channels([name for name in take.channels if name not in TONGUE])

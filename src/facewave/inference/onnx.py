@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -107,12 +108,9 @@ def load_network(path: Path, *, threads: int = 1, device: str = "cpu") -> Networ
     wanted = find_device(device)
     usable = wanted if wanted.execution_provider in onnxruntime.get_available_providers() else DEVICES[0]
     if usable is not wanted:
-        _LOG.warning(
-            "device %s: this ONNX Runtime has no %s; running on the CPU. It needs %s, and: pip install %s",
-            wanted.name,
-            wanted.execution_provider,
-            wanted.needs,
-            wanted.package,
+        _warn_once(
+            f"device {wanted.name}: this ONNX Runtime has no {wanted.execution_provider}; running on the CPU. "
+            f"It needs {wanted.needs}, and: pip install {wanted.package}"
         )
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or available_cores()
@@ -125,8 +123,8 @@ def load_network(path: Path, *, threads: int = 1, device: str = "cpu") -> Networ
         raise ModelFormatError(f"network {path}: ONNX Runtime cannot load it ({error})") from error
     network = Network(session, path)
     if network.device != usable.name:
-        _LOG.warning(
-            "device %s: ONNX Runtime could not start it and runs on the CPU. It needs %s", usable.name, usable.needs
+        _warn_once(
+            f"device {usable.name}: ONNX Runtime could not start it and runs on the CPU. It needs {usable.needs}"
         )
     return network
 
@@ -141,6 +139,11 @@ def find_device(name: str) -> Device:
         if device.name == name.lower():
             return device
     raise SettingsError(f"device: found {name!r}, expected one of: {', '.join(device.name for device in DEVICES)}")
+
+
+@cache
+def _warn_once(message: str) -> None:
+    _LOG.warning(message)
 
 
 def available_cores() -> int:
