@@ -126,7 +126,14 @@ class ModelStore:
             ModelNotFoundError: No such model.
             ModelError: A model of the search path, which has no entry.
         """
-        model = self.find(name)
+        folder = self.folder / name
+        if _NAME.fullmatch(name) and (folder / ENTRY).is_file():
+            try:
+                model = self._entry(folder)
+            except ModelFormatError:  # a damaged entry can only be got rid of
+                model = StoredModel(name, folder / ENTRY_POINT, own=True)
+        else:
+            model = self.find(name)
         if not model.listed:
             raise ModelError(f"model {model.name!r}: found on the search path in {model.path.parent}; delete it there")
         shutil.rmtree(self.folder / model.name)

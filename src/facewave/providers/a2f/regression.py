@@ -14,8 +14,8 @@ from ...timing import WindowSchedule
 from .bundle import RegressionBundle
 from .windows import AudioFeed, EmotionSource, NetworkFrames
 
-BATCH = 16
-"""Windows in one run at most. Larger batches gain nothing on a CPU and cost memory (7 MB of activations a window)."""
+BATCH = 8
+"""Windows in one run at most. Larger batches gain nothing on a CPU and cost memory (about 10 MB a window)."""
 
 
 class RegressionStream:
