@@ -146,20 +146,24 @@ def encode(g: Graph, audio: str, spec: Encoder, name: str = "audio") -> str:
     """Audio encoder: (B, 1, samples) to (B, steps, width) of the last layer, or to the mean of all for short stacks."""
     x, channels = audio, 1
     for index, (kernel, stride) in enumerate(CONV_LAYERS):
-        x = g.conv(
-            x, f"{name}.conv{index}", (512, channels, kernel), stride=[stride], pads=[0, 0], bias=spec.large
-        )
+        x = g.conv(x, f"{name}.conv{index}", (512, channels, kernel), stride=[stride], pads=[0, 0], bias=spec.large)
         if spec.large:
             x = g.transpose(g.layer_norm(g.transpose(x, 0, 2, 1), f"{name}.conv_norm{index}", 512), 0, 2, 1)
         elif index == 0:
             x = g.add(
-                "InstanceNormalization", [x, g.filled(f"{name}.norm.gain", 1, 512), g.filled(f"{name}.norm.shift", 0, 512)]
+                "InstanceNormalization",
+                [x, g.filled(f"{name}.norm.gain", 1, 512), g.filled(f"{name}.norm.shift", 0, 512)],
             )
         x, channels = g.gelu(x), 512
     x = g.transpose(x, 0, 2, 1)  # (B, steps, 512)
     x = g.linear(g.layer_norm(x, f"{name}.projection_norm", 512), f"{name}.projection", 512, spec.width)
     place = g.conv(
-        g.transpose(x, 0, 2, 1), f"{name}.place", (spec.width, spec.width // 16, 128), stride=[1], pads=[64, 64], groups=16
+        g.transpose(x, 0, 2, 1),
+        f"{name}.place",
+        (spec.width, spec.width // 16, 128),
+        stride=[1],
+        pads=[64, 64],
+        groups=16,
     )
     place = g.slice(place, 2, 0, -1)  # an even kernel gives one step too many
     x = g.add("Add", [x, g.transpose(g.gelu(place), 0, 2, 1)])

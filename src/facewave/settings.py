@@ -81,6 +81,9 @@ class ModelsSettings:
     emotion: str = ""
     """Audio2Emotion model, likewise; `none` for no emotion detection."""
 
+    variant: str = ""
+    """Form of the networks: plane, int8 or fp16 as made by `facewave models quantize`; blank for the original."""
+
     device: str = "cpu"
     """Where networks run: cpu, cuda, tensorrt, coreml or directml."""
 

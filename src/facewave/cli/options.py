@@ -62,5 +62,8 @@ def stream_settings(
 def model_settings(face: str, emotion: str, device: str) -> FacewaveSettings:
     """The project's settings with the models and the device that options name; blank keeps the settings' own."""
     settings = load_settings()
-    named = {"face": face, "emotion": emotion, "device": device}
-    return replace(settings, models=replace(settings.models, **{key: value for key, value in named.items() if value}))
+    models = settings.models
+    models = replace(
+        models, face=face or models.face, emotion=emotion or models.emotion, device=device or models.device
+    )
+    return replace(settings, models=models)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ModelFormatError, ModelNotFoundError, SettingsError
+from ..errors import ModelError, ModelFormatError, ModelNotFoundError, SettingsError
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -160,3 +160,31 @@ def _tensors(nodes: Sequence[Any]) -> Mapping[str, Tensor]:
 
 def _device_of(execution_provider: str) -> str:
     return next((device.name for device in DEVICES if device.execution_provider == execution_provider), "cpu")
+
+
+def quantize_weights(source: Path, target: Path) -> None:
+    """Write a network whose matrix weights are 8-bit whole numbers; activations are quantised as they come.
+
+    Raises:
+        ModelError: The package `onnx`, which this needs, is not installed.
+    """
+    try:
+        from onnxruntime.quantization import QuantType, quantize_dynamic
+    except ImportError as error:
+        raise ModelError("making int8 networks needs a package: pip install 'facewave[quantize]'") from error
+    # Only products with constant matrices gain: 8-bit convolutions without calibration are slower than float ones.
+    quantize_dynamic(source, target, op_types_to_quantize=["MatMul", "Gemm"], weight_type=QuantType.QInt8)
+
+
+def half_precision(source: Path, target: Path) -> None:
+    """Write a network that computes in 16-bit floats and keeps 32-bit inputs and outputs; meant for GPUs.
+
+    Raises:
+        ModelError: The package `onnx`, which this needs, is not installed.
+    """
+    try:
+        import onnx
+        from onnxruntime.transformers.float16 import convert_float_to_float16
+    except ImportError as error:
+        raise ModelError("making fp16 networks needs a package: pip install 'facewave[quantize]'") from error
+    onnx.save(convert_float_to_float16(onnx.load(str(source)), keep_io_types=True), str(target))

@@ -21,6 +21,7 @@ from ...errors import SessionError, SettingsError
 from ...frames import Frame, StreamInfo
 from ...inference.onnx import Network, load_network
 from ...inference.store import cache_folder
+from ...inference.variants import existing_variant, variant_file
 from ...settings import FacewaveSettings
 from ...streams import StreamSettings
 from ...timing import MAX_FPS, MIN_FPS, SAMPLE_RATE
@@ -172,7 +173,8 @@ class A2FProvider:
             face = find_face(self._settings, self._kind, self._identity)
             heard = find_emotion(self._settings)
             index = identity_index(face, self._identity)
-            network = load_network(face.network, threads=models.threads, device=models.device)
+            path = existing_variant(face.network, models.variant)
+            network = load_network(path, threads=models.threads, device=models.device)
             check_network(network, face)
             cache = CollapsedCache(cache_folder() / "collapsed")
             model = FaceModel(face, face.identities[index], options, cache)
@@ -183,7 +185,10 @@ class A2FProvider:
         if bundle is None:
             return None
         models = self._settings.models
-        network = load_network(bundle.network, threads=models.threads, device=models.device)
+        # A form that nobody made for this model is no error: the face's may be wanted alone.
+        path = variant_file(bundle.network, models.variant)
+        path = path if path.is_file() else bundle.network
+        network = load_network(path, threads=models.threads, device=models.device)
         check_network(network, bundle)
         return EmotionExecutor(bundle, network, self._options.emotion_rate, feedback=self._options.emotion_feedback)
 

@@ -151,9 +151,7 @@ def test_face_parameters_replace_the_models_own(folders: Path) -> None:
 def test_input_strength(folders: Path) -> None:
     regression = provider(folders)
     silent = StreamSettings(face_parameters={"inputStrength": 0})
-    np.testing.assert_array_equal(
-        weights(run(regression, NOISE, settings=silent)), weights(run(regression, NOISE * 0))
-    )
+    np.testing.assert_array_equal(weights(run(regression, NOISE, settings=silent)), weights(run(regression, NOISE * 0)))
     # The diffusion executor leaves the file's 1.1 alone unless asked to apply it.
     asked = provider(folders, "diffusion", options=ModelOptions(file_input_strength=True))
     by_hand = StreamSettings(face_parameters={"inputStrength": 1.1})
