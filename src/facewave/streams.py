@@ -45,6 +45,9 @@ class StreamSettings:
     geometry: bool = False
     """Also give vertices, jaw and eyes in `Frame.geometry`, from providers that compute them; costs time and memory."""
 
+    visemes: bool = False
+    """Also fill `Frame.visemes`, from providers that can."""
+
     def __post_init__(self) -> None:
         object.__setattr__(self, "face_parameters", face_parameters(self.face_parameters))
         object.__setattr__(self, "multipliers", _by_channel(self.multipliers, "multiplier"))

@@ -41,6 +41,7 @@ def stream_settings(
     offset: Sequence[str],
     clamp: bool,
     geometry: bool = False,
+    visemes: bool = False,
 ) -> StreamSettings:
     """The stream settings that the command's options describe."""
     return StreamSettings(
@@ -56,6 +57,7 @@ def stream_settings(
         offsets=named_values(offset, "--offset"),
         clamp=clamp,
         geometry=geometry,
+        visemes=visemes,
     )
 
 

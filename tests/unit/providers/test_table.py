@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,7 @@ def wrong(settings):
 
 
 @pytest.fixture
-def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A package with entry points, installed the way pip leaves one."""
     (tmp_path / "facewave_plugin_under_test.py").write_text(PLUGIN)
     info = tmp_path / "plugin_under_test-1.0.dist-info"

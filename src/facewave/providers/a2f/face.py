@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -45,8 +45,8 @@ class FaceStream(Protocol):
         """Weights, shape (frames, channels), and geometry where it is made, from network rows (frames, n)."""
         ...
 
-    def reset(self) -> None:
-        """Let the next frame be the first."""
+    def reset(self, time_s: float = 0.0) -> None:
+        """Let the next frame be the first of a stream that starts at `time_s`, which only the saccades look at."""
         ...
 
 
@@ -81,13 +81,17 @@ class FaceModel:
         self._collapsed: dict[tuple[float, float], _Collapsed] = {}
         self._meshes: _Meshes | None = None
 
-    def open(self, parameters: Mapping[str, float], step_s: float, *, geometry: bool) -> FaceStream:
+    def open(
+        self, parameters: Mapping[str, float], step_s: float, *, geometry: bool, preview: bool = False
+    ) -> FaceStream:
         """Post-processing for a stream.
 
         Args:
             parameters: Face parameters by name; one that is absent keeps the identity's own value.
             step_s: Seconds between frames.
             geometry: Whether vertices are wanted; weights alone are much cheaper.
+            preview: For single frames out of order: nothing is smoothed and no frame depends on another, so weights
+                differ a little from those of the same frame in its stream.
 
         Raises:
             SettingsError: A parameter outside its range.
@@ -95,21 +99,35 @@ class FaceModel:
             ModelError: A file is missing or damaged.
         """
         skin = replace_by_api_name(self._identity.skin, parameters)
+        if preview:
+            skin = replace(skin, lower_face_smoothing=0.0, upper_face_smoothing=0.0)
         tongue = replace_by_api_name(self._identity.tongue, parameters)
         if geometry:
             if self._meshes is None:
                 self._meshes = _Meshes.load(self._identity, self._options)
-            return GeometryStream(self._meshes, self._identity, self._bundle.sizes, skin, tongue, step_s, self._options)
+            return GeometryStream(
+                self._meshes, self._identity, self._bundle.sizes, skin, tongue, step_s, self._options, preview=preview
+            )
         key = (skin.face_mask_level, skin.face_mask_softness)
         if key not in self._collapsed:
             if len(self._collapsed) >= _KEPT_MASKS:
                 self._collapsed.pop(next(iter(self._collapsed)))
             self._collapsed[key] = _collapse(self._identity, *key, self._cache, self._options)
-        return WeightStream(self._collapsed[key], self._bundle.sizes, skin, tongue, step_s, self._options)
+        return WeightStream(
+            self._collapsed[key], self._bundle.sizes, skin, tongue, step_s, self._options, preview=preview
+        )
 
 
 _KEPT_MASKS = 4
 """Sets of small matrices kept for streams with mask parameters of their own."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Systems:
+    """The solver's system of one part, and the one for single frames, which has no term of the previous frame."""
+
+    stream: SolverSystem
+    preview: SolverSystem
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -118,10 +136,10 @@ class _Collapsed:
 
     channels: Channels
     skin: CollapsedSkin
-    skin_system: SolverSystem
+    skin_systems: _Systems
     skin_projection: SkinProjection | None
     tongue: CollapsedTongue | None
-    tongue_system: SolverSystem | None
+    tongue_systems: _Systems | None
     tongue_projection: TongueProjection | None
 
 
@@ -136,13 +154,17 @@ class WeightStream:
         tongue: TongueParameters,
         step_s: float,
         options: ModelOptions,
+        *,
+        preview: bool,
     ) -> None:
         self._collapsed = collapsed
         self._sizes = sizes
-        self._skin = SkinSolveStream(collapsed.skin, collapsed.skin_system, step_s, skin, method=options.solver)
+        system = _chosen(collapsed.skin_systems, preview)
+        self._skin = SkinSolveStream(collapsed.skin, system, step_s, skin, method=options.solver)
         self._tongue: TongueSolveStream | None = None
-        if collapsed.tongue is not None and collapsed.tongue_system is not None:
-            self._tongue = TongueSolveStream(collapsed.tongue, collapsed.tongue_system, tongue, method=options.solver)
+        if collapsed.tongue is not None and collapsed.tongue_systems is not None:
+            system = _chosen(collapsed.tongue_systems, preview)
+            self._tongue = TongueSolveStream(collapsed.tongue, system, tongue, method=options.solver)
 
     @property
     def channels(self) -> tuple[str, ...]:
@@ -162,7 +184,7 @@ class WeightStream:
             tongue_weights = self._tongue.solve(tongue)
         return self._collapsed.channels.ordered(weights, tongue_weights), None
 
-    def reset(self) -> None:
+    def reset(self, time_s: float = 0.0) -> None:
         """Let the next frame be the first."""
         self._skin.reset()
         if self._tongue is not None:
@@ -174,7 +196,7 @@ class _PartSolve:
     """One part's poses on the vertex path."""
 
     projector: PoseProjector
-    system: SolverSystem
+    systems: _Systems
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -193,8 +215,8 @@ class _Meshes:
         for part in identity.poses:
             poses = identity.load_poses(part)
             names[part] = poses.poses.names
-            system = _system(PoseGram.of(poses.poses), poses, options)
-            solves[part] = _PartSolve(PoseProjector(poses.poses), system)
+            systems = _systems(PoseGram.of(poses.poses), poses, options)
+            solves[part] = _PartSolve(PoseProjector(poses.poses), systems)
         channels = Channels(names["skin"], names["tongue"])
         return cls(identity.load(), channels, solves.get("skin"), solves.get("tongue"))
 
@@ -211,6 +233,8 @@ class GeometryStream:
         tongue: TongueParameters,
         step_s: float,
         options: ModelOptions,
+        *,
+        preview: bool,
     ) -> None:
         arrays = meshes.arrays
         self._meshes = meshes
@@ -220,7 +244,7 @@ class GeometryStream:
         self._skin = SkinAnimator(arrays.skin, step_s, parameters=skin)
         self._eyes = EyesAnimator(arrays.saccade, step_s, parameters=identity.eyes)
         self._solvers = [
-            None if part is None else BlendshapeSolver(part.system, options.solver)
+            None if part is None else BlendshapeSolver(_chosen(part.systems, preview), options.solver)
             for part in (meshes.skin, meshes.tongue)
         ]
 
@@ -260,10 +284,10 @@ class GeometryStream:
         ]
         return self._meshes.channels.ordered(*weights), geometry
 
-    def reset(self) -> None:
+    def reset(self, time_s: float = 0.0) -> None:
         """Let the next frame be the first."""
         self._skin.reset()
-        self._eyes.reset()
+        self._eyes.seek(time_s)
         for solver in self._solvers:
             if solver is not None:
                 solver.reset()
@@ -315,19 +339,28 @@ def _collapse(
     return _Collapsed(
         channels,
         skin,
-        _system(skin.pose_gram, skin_poses, options),
+        _systems(skin.pose_gram, skin_poses, options),
         projection,
         tongue,
-        None if tongue is None or tongue_poses is None else _system(tongue.pose_gram, tongue_poses, options),
+        None if tongue is None or tongue_poses is None else _systems(tongue.pose_gram, tongue_poses, options),
         tongue_projection,
     )
 
 
-def _system(gram: PoseGram, poses: Poses, options: ModelOptions) -> SolverSystem:
-    return SolverSystem.prepare(
-        gram,
-        poses.config,
-        poses.parameters,
-        minus_one_pairs=not options.ignore_unpaired,
-        consistent_temporal=options.consistent_temporal,
-    )
+def _systems(gram: PoseGram, poses: Poses, options: ModelOptions) -> _Systems:
+    still = replace(poses.parameters, temporal_reg=0.0)
+    systems = [
+        SolverSystem.prepare(
+            gram,
+            poses.config,
+            parameters,
+            minus_one_pairs=not options.ignore_unpaired,
+            consistent_temporal=options.consistent_temporal,
+        )
+        for parameters in (poses.parameters, still)
+    ]
+    return _Systems(*systems)
+
+
+def _chosen(systems: _Systems, preview: bool) -> SolverSystem:
+    return systems.preview if preview else systems.stream

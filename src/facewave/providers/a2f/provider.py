@@ -31,6 +31,7 @@ from .collapsed_cache import CollapsedCache
 from .diffusion import DiffusionExecutor, DiffusionStream
 from .emotion import DetectedEmotion, EmotionExecutor, GivenEmotion, resting_emotion
 from .face import FaceModel, FaceStream
+from .interactive import InteractiveClip
 from .locate import FaceKind, find_emotion, find_face, identity_index
 from .network import check_network
 from .options import ModelOptions
@@ -123,6 +124,26 @@ class A2FProvider:
             self._open_sessions += 1
             self._free_when_idle = False
         return session
+
+    def open_clip(self, samples: NDArray[np.float32], settings: StreamSettings) -> InteractiveClip:
+        """Take a whole clip whose frames can be asked for in any order; for scrubbing and for trying parameters.
+
+        The clip keeps the networks it needs, whatever `free` does.
+
+        Args:
+            samples: Shape (n,), mono in [-1, 1], 16 kHz.
+            settings: As for `open`.
+
+        Raises:
+            AudioError: Not shape (n,), or not finite.
+            SettingsError, ProviderUnavailableError, ModelError: As for `open`.
+        """
+        with self._lock:
+            loaded = self._load()
+            fps = self._rate(loaded.face, settings.frame_rate)
+            executor = self._executor(loaded, fps)
+        rest = resting_emotion(loaded.face)
+        return InteractiveClip(samples, settings, fps, loaded.model, executor, loaded.identity, loaded.emotion, rest)
 
     def allocate(self) -> None:
         """Load the networks now. Idempotent."""
