@@ -23,6 +23,7 @@ _worst: dict[tuple[str, str], tuple[float, float, str, frozenset[str]]] = {}
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "golden(stage): run the test once for each case of a stage of golden vectors")
+    config.addinivalue_line("markers", "broken(reason): the stage cannot be read")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -30,12 +31,24 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if mark is None or "case" not in metafunc.fixturenames:
         return
     (stage,) = mark.args
-    cases = load_stage(stage)
+    try:
+        cases = load_stage(stage)
+    except (OSError, KeyError, ValueError) as error:
+        broken = pytest.param(None, marks=pytest.mark.broken(str(error)))
+        metafunc.parametrize("case", [broken], ids=["unreadable"])
+        return
     if cases:
         metafunc.parametrize("case", cases, ids=[case.name for case in cases])
         return
     reason = f"stage {stage!r} is not in this set" if golden_folder() else _NO_SET
     metafunc.parametrize("case", [pytest.param(None, marks=pytest.mark.skip(reason=reason))], ids=["absent"])
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """A stage that the manifest lists but that cannot be read fails alone; other stages still run."""
+    mark = item.get_closest_marker("broken")
+    if mark is not None:
+        pytest.fail(f"this stage cannot be read: {mark.args[0]}", pytrace=False)
 
 
 @pytest.fixture
@@ -45,7 +58,9 @@ def within(case: Case) -> Within:
     def check(array: str, found: ArrayLike, expected: ArrayLike, limit: ArrayLike, *, keep: ArrayLike = True) -> None:
         """Compare where `keep` is true; `array` is the name in the table and looks up the manifest's own limit."""
         left, right = np.broadcast_arrays(np.asarray(found, np.float64), np.asarray(expected, np.float64))
-        assert np.shape(found) == np.shape(expected), f"{case} {array}: shape {np.shape(found)}, not {np.shape(expected)}"
+        assert np.shape(found) == np.shape(expected), (
+            f"{case} {array}: shape {np.shape(found)}, not {np.shape(expected)}"
+        )
         allowed = np.broadcast_to(np.asarray(case.limits.get(array, limit), np.float64), left.shape)
         kept = np.broadcast_to(np.asarray(keep, bool), left.shape)
         error = np.where(kept, np.abs(left - right), 0.0)

@@ -37,7 +37,7 @@ COLLAPSED_LIMIT = 1e-4
 
 def pose_set(case: Case) -> PoseSet:
     names = tuple(f"pose{index}" for index in range(len(case["delta_poses"])))
-    return PoseSet(names, case["neutral"], case["delta_poses"], case["mask"] if "mask" in case else None)
+    return PoseSet(names, case["neutral"], case["delta_poses"], case.arrays.get("mask"))
 
 
 def solver_parameters(row: Array) -> SolverParameters:
@@ -48,7 +48,7 @@ def solver_parameters(row: Array) -> SolverParameters:
 def systems(case: Case) -> list[SolverSystem]:
     """One system for each configuration; multipliers and offsets may be listed per frame instead."""
     gram = PoseGram.of(pose_set(case))
-    per_config = len(case["multipliers"]) == len(case["params"])
+    per_config = not is_live(case)
     neutral = PoseConfig.default(len(case["delta_poses"]))
     return [
         SolverSystem.prepare(
@@ -71,7 +71,7 @@ def solve_frames(case: Case, method: Method) -> Array:
     frames = len(case["targets"])
     config = case["config_index"] if "config_index" in case else np.zeros(frames, int)
     projections = PoseProjector(pose_set(case)).project(case["targets"])
-    live = len(case["multipliers"]) != len(case["params"])
+    live = is_live(case)
     solver = BlendshapeSolver(prepared[config[0]], method)
     weights = np.empty_like(case["weights"])
     for frame in range(frames):
@@ -82,12 +82,10 @@ def solve_frames(case: Case, method: Method) -> Array:
         if live:
             solver.multipliers, solver.offsets = case["multipliers"][frame], case["offsets"][frame]
         weights[frame] = solver.solve(projections[frame : frame + 1])[0]
-        if method != "admm" and stops_early(case)[frame]:  # the reference went on from where it stopped; so does the next frame here
-            active = solver.system.active
-            stored = (case["weights"][frame] - solver.offsets)[active]
-            gains = solver.multipliers[active]
-            known = np.divide(stored, gains, out=solver.previous_weights.astype(np.float32), where=gains != 0)
-            solver.previous_weights = known.astype(np.float64)
+        if (
+            method != "admm" and stops_early(case)[frame]
+        ):  # the reference went on from where it stopped; so does the next frame here
+            solver.previous_weights = solved_weights(case, solver, frame, case["weights"][frame])
     return weights
 
 
@@ -114,6 +112,47 @@ def test_weights(case: Case, within: Within) -> None:
 def test_reference_method(case: Case, within: Within) -> None:
     keep = ~stops_early(case)[:, None]
     within("weights (method bvls)", solve_frames(case, "bvls"), case["weights"], WEIGHT_LIMIT, keep=keep)
+
+
+@pytest.mark.golden("blendshape_solve")
+def test_whole_clips(case: Case, within: Within) -> None:
+    """Frames that may be solved in one call are, which takes another way to the same weights."""
+    frames = len(case["targets"])
+    prepared, early = systems(case), stops_early(case)
+    config = case["config_index"] if "config_index" in case else np.zeros(frames, int)
+    reset = case["reset_before"].astype(bool) if "reset_before" in case else np.zeros(frames, bool)
+    begins = reset | np.r_[True, config[1:] != config[:-1]]
+    begins[1:] |= early[:-1]
+    if is_live(case):
+        changed = (np.diff(case["multipliers"], axis=0) != 0) | (np.diff(case["offsets"], axis=0) != 0)
+        begins[1:] |= changed.any(axis=1)
+    found = solve_frames(case, "exact")
+    projections = PoseProjector(pose_set(case)).project(case["targets"])
+    starts = np.flatnonzero(begins).tolist()
+    for start, stop in zip(starts, [*starts[1:], frames], strict=True):
+        solver = BlendshapeSolver(prepared[config[start]])
+        if is_live(case):
+            solver.multipliers, solver.offsets = case["multipliers"][start], case["offsets"][start]
+        if start and not reset[start] and config[start] == config[start - 1]:
+            last = (case["weights"] if early[start - 1] else found)[start - 1]
+            solver.previous_weights = solved_weights(case, solver, start - 1, last)
+        found[start:stop] = solver.solve(projections[start:stop])
+    within("weights (whole clips)", found, case["weights"], WEIGHT_LIMIT, keep=~early[:, None])
+
+
+def is_live(case: Case) -> bool:
+    """Whether multipliers and offsets are listed per frame instead of per configuration."""
+    return len(case["multipliers"]) != len(case["params"])
+
+
+def solved_weights(case: Case, solver: BlendshapeSolver, frame: int, weights: Array) -> NDArray[np.float64]:
+    """The active poses' weights of a frame before its multipliers and offsets."""
+    live = is_live(case)
+    gains = case["multipliers"][frame] if live else solver.multipliers
+    offsets = case["offsets"][frame] if live else solver.offsets
+    active = solver.system.active
+    stored = (weights - offsets)[active].astype(np.float64)
+    return np.divide(stored, gains[active], out=np.zeros_like(stored), where=gains[active] != 0)
 
 
 @pytest.mark.golden("blendshape_solve")

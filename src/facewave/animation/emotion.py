@@ -197,8 +197,7 @@ class EmotionPostProcessor:
         first = zeros if beginning is None else self._vector("beginning", beginning)
         wanted = zeros if preferred is None else self._vector("preferred", preferred)
         self._tracks = [
-            _Track(settings or EmotionPostSettings(), first, wanted, True, zeros, zeros, zeros)
-            for _ in range(n_tracks)
+            _Track(settings or EmotionPostSettings(), first, wanted, True, zeros, zeros, zeros) for _ in range(n_tracks)
         ]
 
     def settings(self, track: int = 0) -> EmotionPostSettings:
@@ -230,9 +229,7 @@ class EmotionPostProcessor:
         for each in self._tracks if track is None else [self._tracks[track]]:
             each.first = True
 
-    def process(
-        self, scores: ArrayLike, out: Array | None = None, active: NDArray[np.bool_] | None = None
-    ) -> Array:
+    def process(self, scores: ArrayLike, out: Array | None = None, active: NDArray[np.bool_] | None = None) -> Array:
         """One frame of every active track.
 
         Args:

@@ -240,12 +240,13 @@ def check_group(group: Any, table: tuple[Parameter, ...]) -> None:
         SettingsError: Names the parameter, the value found and the range.
     """
     for row in table:
-        value = getattr(group, row.name)
-        if isinstance(value, bool) or not isinstance(value, int | float | np.floating | np.integer):
-            raise SettingsError(f"parameter {row.name}: found {value!r}, expected a number")
+        found = getattr(group, row.name)
+        if isinstance(found, bool) or not isinstance(found, int | float | np.floating | np.integer):
+            raise SettingsError(f"parameter {row.name}: found {found!r}, expected a number")
+        value = float(found)
         # Ranges are float32 numbers: 0.1 as float32 lies above 0.1 as float64 and is allowed.
-        single = np.float32(value) if abs(value) <= _INFINITE or math.isnan(value) else np.float32(math.inf)
-        if math.isnan(single) or not np.float32(row.minimum) <= single <= np.float32(row.maximum):
+        single = np.float32(value) if abs(value) <= _INFINITE else np.float32(math.nan)
+        if not np.float32(row.minimum) <= single <= np.float32(row.maximum):
             raise SettingsError(
                 f"parameter {row.name}: found {value:g}, expected {row.minimum:g} to {row.maximum:g}"
                 + (f" {row.unit}" if row.unit else "")

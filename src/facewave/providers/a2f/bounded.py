@@ -21,6 +21,9 @@ _WEIGHT_TOLERANCE = 1e-10
 _DRIFT_LIMIT = 1e-9
 """Correction of a weight beyond which the pivoted matrix has gathered too much rounding and is made anew."""
 
+_CHANGES_BETWEEN_CHECKS = 64
+"""Changes of the free set after which the pivoted matrix is checked; each adds a little rounding."""
+
 _BLOCK_FROM = 5
 """Changes from which one block pivot is faster than single ones (measured with 52 weights)."""
 
@@ -45,7 +48,7 @@ class NormalEquations:
         """
         exact = np.asarray(matrix, np.float64)
         gram = exact.T @ exact
-        return cls(exact, gram, np.linalg.inv(gram))
+        return cls(exact, gram, np.asarray(np.linalg.inv(gram), np.float64))
 
 
 class PivotingSolver:
@@ -75,24 +78,30 @@ class PivotingSolver:
         """Forget the free set: the next solve starts as the first one did."""
         size = len(self._gram)
         self._table = self._normal.inverse.copy()
+        self._changes = 0
         self._free = np.ones(size, bool)
         self._at_upper = np.zeros(size, bool)
+        self._bounds: tuple[Vector, Vector] | None = None
 
     def solve(self, target: Vector, lower: Vector, upper: Vector) -> Vector:
-        """The minimum for b = `target`, shape (m,); bounds have shape (n,). Bound weights equal their bound exactly."""
-        pull = self._matrix.T @ target
-        free, at_upper, slack = self._free, self._at_upper, self._slack
-        bound = np.where(at_upper, upper, lower)
+        """The minimum for b = `target`, shape (m,); bounds have shape (n,). Bound weights equal their bound exactly.
+
+        Bounds are taken for unchanged when they are the same arrays as in the last call.
+        """
+        if self._bounds is None or self._bounds[0] is not lower or self._bounds[1] is not upper:
+            self._set_bounds(lower, upper)
+        free, bound, least, most = self._free, self._bound, self._least, self._most
+        pull = target @ self._matrix
         known = np.where(free, pull, bound)
-        # What T yields must stay between these: bounds for free weights, one side of the pull for bound ones.
-        least = np.where(free, lower - _WEIGHT_TOLERANCE, np.where(at_upper, -np.inf, pull - slack))
-        most = np.where(free, upper + _WEIGHT_TOLERANCE, np.where(at_upper, pull + slack, np.inf))
+        pulled = np.where(free, 0.0, pull)
         fewest, patience = len(known) + 1, _PATIENCE
         for _ in range(20 * len(known)):
             found = self._table @ known
-            wrong = np.flatnonzero((found < least) | (found > most))
+            # Free: the weight, which must lie between its bounds. Bound: the gradient, whose sign must point out.
+            shown = found - pulled
+            wrong = ((shown < least) | (shown > most)).nonzero()[0]
             if not len(wrong):
-                return self._refined(found, pull, bound, lower, upper)
+                return self._settled(found, pull)
             if len(wrong) < fewest:
                 fewest, patience = len(wrong), _PATIENCE
             elif patience:
@@ -101,35 +110,45 @@ class PivotingSolver:
                 wrong = wrong[-1:]
             for at in wrong.tolist():
                 if free[at]:
-                    top = bool(found[at] > most[at])
-                    free[at], at_upper[at] = False, top
+                    top = bool(shown[at] > most[at])
+                    free[at], self._at_upper[at] = False, top
                     bound[at] = known[at] = upper[at] if top else lower[at]
-                    least[at] = -np.inf if top else pull[at] - slack[at]
-                    most[at] = pull[at] + slack[at] if top else np.inf
+                    pulled[at] = pull[at]
+                    least[at], most[at] = (-np.inf, self._slack[at]) if top else (-self._slack[at], np.inf)
                 else:
-                    free[at], at_upper[at] = True, False
-                    known[at] = pull[at]
-                    least[at] = lower[at] - _WEIGHT_TOLERANCE
-                    most[at] = upper[at] + _WEIGHT_TOLERANCE
+                    free[at] = True
+                    known[at], pulled[at] = pull[at], 0.0
+                    least[at], most[at] = lower[at] - _WEIGHT_TOLERANCE, upper[at] + _WEIGHT_TOLERANCE
             self._exchange(wrong)
         # Rounding on a nearly singular matrix can make the signs wander; the descent method cannot.
         self.reset()
         return solve_bvls(self._matrix, target, lower, upper, tolerance=0.0)
 
-    def _refined(self, found: Vector, pull: Vector, bound: Vector, lower: Vector, upper: Vector) -> Vector:
-        free = self._free
-        weights = np.where(free, found, bound)
-        for _ in range(3):
+    def _set_bounds(self, lower: Vector, upper: Vector) -> None:
+        free, top = self._free, self._at_upper
+        self._bounds = lower, upper
+        self._bound = np.where(top, upper, lower)
+        self._least = np.where(free, lower - _WEIGHT_TOLERANCE, np.where(top, -np.inf, -self._slack))
+        self._most = np.where(free, upper + _WEIGHT_TOLERANCE, np.where(top, self._slack, np.inf))
+
+    def _settled(self, found: Vector, pull: Vector) -> Vector:
+        free, bounds = self._free, self._bounds
+        assert bounds is not None
+        weights = np.where(free, found, self._bound)
+        if self._changes >= _CHANGES_BETWEEN_CHECKS:
             rest = np.where(free, pull - self._gram @ weights, 0.0)
             correction = np.where(free, self._table @ rest, 0.0)
             weights += correction
-            if np.abs(correction).max() < _DRIFT_LIMIT:
-                break
-            self._rebuild()
-        return np.minimum(np.maximum(weights, lower), upper)
+            drifted = np.abs(correction).max() > _DRIFT_LIMIT
+            self._changes = 0
+            if drifted:
+                self._rebuild()
+                weights = np.where(free, self._table @ np.where(free, pull, self._bound), self._bound)
+        return np.minimum(np.maximum(weights, bounds[0]), bounds[1])
 
     def _exchange(self, which: NDArray[np.intp]) -> None:
         table = self._table
+        self._changes += len(which)
         if len(which) >= _BLOCK_FROM:
             _pivot_block(table, which)
             return
@@ -218,9 +237,7 @@ def _bound_violators(matrix: Matrix, target: Vector, lower: Vector, upper: Vecto
         free &= ~(low | high)
 
 
-def _descend(
-    matrix: Matrix, target: Vector, lower: Vector, upper: Vector, weights: Vector, release: int
-) -> Vector:
+def _descend(matrix: Matrix, target: Vector, lower: Vector, upper: Vector, weights: Vector, release: int) -> Vector:
     """Free one weight and walk to the minimum of the free ones, fixing those that meet a bound on the way."""
     weights = weights.copy()
     free = (weights != lower) & (weights != upper)

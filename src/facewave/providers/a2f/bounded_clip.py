@@ -44,8 +44,12 @@ class Guess:
     at_upper: Flags
 
     def of(self, frames: NDArray[np.intp]) -> Guess:
-        """The guess of some frames."""
+        """A copy of the guess of some frames."""
         return Guess(self.point[frames], self.dual[frames], self.free[frames], self.at_upper[frames])
+
+    def take_sets(self, part: Guess, frames: NDArray[np.intp]) -> None:
+        """Take over the sets that solving some frames left in their copy."""
+        self.free[frames], self.at_upper[frames] = part.free, part.at_upper
 
 
 class ClipSolver:

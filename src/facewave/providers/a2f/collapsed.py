@@ -9,8 +9,8 @@ S and the lower-face mask m,
       + upper strength x D diag(1 - m) [S; eye close; lip open] (filtered coefficients, upper)
 
 and the two products with D are small matrices (P x (K + 2)) that are computed once. A diffusion network has no
-coefficients but gives vertex deltas; these are first projected with D diag(m) and D diag(1 - m), and the 2 P results take
-the place of the coefficients.
+coefficients but gives vertex deltas; these are first projected with D diag(m) and D diag(1 - m), and the 2 P results
+take the place of the coefficients.
 
 The small matrices are the only thing a stream of weights needs of the meshes; `CollapsedCache` keeps them on disk.
 """
@@ -26,10 +26,13 @@ from numpy.typing import NDArray
 from ...errors import ModelFormatError
 from .animator_parameters import SkinParameters, TongueParameters
 from .skin import SkinData, lower_face_mask, smoothing_coefficient
-from .solver import BlendshapeSolver, Method, PoseGram, PoseSet, SolverSystem
+from .solver import BlendshapeSolver, Method, PoseGram, PoseSet, SolverSystem, check_finite
 
 Array = NDArray[np.float32]
 Vector = NDArray[np.float64]
+
+_TINY = 1e-25
+"""Mesh units: displacements below this are none."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,7 +87,7 @@ class CollapsedSkin:
     @property
     def n_coefficients(self) -> int:
         """K: length of the coefficient vectors."""
-        return self.lower.shape[1] - 2
+        return int(self.lower.shape[1]) - 2
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -143,7 +146,7 @@ class CollapsedTongue:
     @property
     def n_coefficients(self) -> int:
         """K: length of the coefficient vectors."""
-        return self.matrix.shape[1]
+        return int(self.matrix.shape[1])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -158,6 +161,8 @@ class SkinProjection:
 
     collapsed: CollapsedSkin
     """Takes the 2 P coefficients."""
+
+    KIND: ClassVar[str] = "skin-projection"
 
     @classmethod
     def of(cls, data: SkinData, poses: PoseSet, mask_level: float, mask_softness: float) -> SkinProjection:
@@ -180,7 +185,7 @@ class SkinProjection:
         components = _component_indices(poses)
         mask = np.repeat(lower_face_mask(data.neutral, mask_level, mask_softness), 3)[components]
         posed = poses.deltas[:, components]
-        return cls(np.vstack([posed * mask, posed * (1 - mask)]), components, collapsed)
+        return cls(_without_subnormals(np.vstack([posed * mask, posed * (1 - mask)])), components, collapsed)
 
     def project(self, deltas: Array) -> Array:
         """Shape (frames, 2 P): coefficients of vertex deltas of shape (frames, 3 V)."""
@@ -200,6 +205,8 @@ class TongueProjection:
     collapsed: CollapsedTongue
     """Takes the P coefficients."""
 
+    KIND: ClassVar[str] = "tongue-projection"
+
     @classmethod
     def of(cls, neutral: Array, poses: PoseSet) -> TongueProjection:
         """Prepare the projection; `neutral` is the animator's, shape (3 V,).
@@ -210,7 +217,7 @@ class TongueProjection:
         _check_sizes("tongue", poses, neutral, neutral[None])
         components = _component_indices(poses)
         collapsed = CollapsedTongue._with(np.eye(len(poses.names)), neutral, poses)
-        return cls(poses.deltas[:, components], components, collapsed)
+        return cls(_without_subnormals(poses.deltas[:, components]), components, collapsed)
 
     def project(self, deltas: Array) -> Array:
         """Shape (frames, P): coefficients of vertex deltas of shape (frames, 3 V)."""
@@ -291,6 +298,7 @@ class SkinSolveStream:
             raise ModelFormatError(
                 f"skin coefficients: found shape {data.shape}, expected (frames, {self.collapsed.n_coefficients})"
             )
+        check_finite("skin coefficients", data)
         inputs = np.empty((len(data), data.shape[1] + 2))
         np.multiply(data, self.parameters.skin_strength, out=inputs[:, :-2])
         inputs[:, -2:] = self._fixed
@@ -313,7 +321,7 @@ class SkinSolveStream:
             change *= self._coefficients
             second += change
             filtered[frame] = second
-        return filtered.reshape(len(inputs), -1)
+        return filtered.reshape(len(inputs), 2 * inputs.shape[1])
 
 
 class TongueSolveStream:
@@ -357,6 +365,7 @@ class TongueSolveStream:
             raise ModelFormatError(
                 f"tongue coefficients: found shape {data.shape}, expected (frames, {collapsed.n_coefficients})"
             )
+        check_finite("tongue coefficients", data)
         moved = parameters.tongue_height_offset * collapsed.height + parameters.tongue_depth_offset * collapsed.depth
         return np.asarray(
             parameters.tongue_strength * (data @ collapsed.matrix.T) + (collapsed.constant + moved), np.float64
@@ -375,6 +384,12 @@ def _product(posed: Vector, basis: Array, components: NDArray[np.intp] | slice) 
 def _project(deltas: Array, components: NDArray[np.int32], poses: Array) -> Array:
     masked = deltas if len(components) == deltas.shape[-1] else np.take(deltas, components, axis=-1)
     return np.asarray(masked @ poses.T, np.float32)
+
+
+def _without_subnormals(values: Array) -> Array:
+    """Tiny values as 0: products far from the mask's border would underflow, which makes matrix products five times
+    slower."""
+    return np.where(np.abs(values) < _TINY, np.float32(0), values)
 
 
 def _component_indices(poses: PoseSet) -> NDArray[np.int32]:

@@ -11,22 +11,28 @@ import hashlib
 import os
 import tempfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .collapsed import CollapsedSkin, CollapsedTongue
+from .collapsed import CollapsedSkin, CollapsedTongue, SkinProjection, TongueProjection
 
 _FORMAT = 1
 """Raised when the meaning of the matrices changes; part of every key."""
 
 _READ_BYTES = 1 << 20
 
-_Entry = TypeVar("_Entry", CollapsedSkin, CollapsedTongue)
+_Entry = TypeVar("_Entry", CollapsedSkin, CollapsedTongue, SkinProjection, TongueProjection)
+
+_PARTS: Mapping[type, type[CollapsedSkin] | type[CollapsedTongue]] = {
+    SkinProjection: CollapsedSkin,
+    TongueProjection: CollapsedTongue,
+}
+"""What the field `collapsed` of a projection is."""
 
 
 def content_key(*parts: NDArray[np.generic] | Path | str | float | None) -> str:
@@ -39,7 +45,7 @@ def content_key(*parts: NDArray[np.generic] | Path | str | float | None) -> str:
     for part in parts:
         if isinstance(part, np.ndarray):
             digest.update(f"|array {part.dtype.str} {part.shape}|".encode())
-            digest.update(memoryview(np.ascontiguousarray(part)).cast("B"))
+            digest.update(np.ascontiguousarray(part).view(np.uint8).data)
         elif isinstance(part, Path):
             digest.update(f"|file {part.stat().st_size}|".encode())
             with part.open("rb") as file:
@@ -63,7 +69,7 @@ class CollapsedCache:
         A folder that cannot be written costs only the time to build again.
 
         Args:
-            kind: `CollapsedSkin` or `CollapsedTongue`.
+            kind: `CollapsedSkin`, `CollapsedTongue`, `SkinProjection` or `TongueProjection`.
             key: From `content_key`, over everything the entry depends on.
             build: Makes the entry.
         """
@@ -81,19 +87,39 @@ class CollapsedCache:
 
 def _load(kind: type[_Entry], path: Path) -> _Entry | None:
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            values = {field.name: archive[field.name] for field in fields(kind)}
+        # Opened here: on a damaged file numpy would leave its own handle open.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            return _entry(kind, archive)
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None
-    return kind(**{name: float(value) if value.ndim == 0 else value for name, value in values.items()})
 
 
-def _store(entry: CollapsedSkin | CollapsedTongue, path: Path) -> None:
+def _entry(kind: type[_Entry], archive: Mapping[str, NDArray[Any]]) -> _Entry:
+    values = _values(kind, archive)
+    if kind in _PARTS:
+        values["collapsed"] = _PARTS[kind](**_values(_PARTS[kind], archive))
+    return kind(**values)
+
+
+def _values(kind: type, archive: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
+    found = {name: archive[name] for name in _names(kind)}
+    return {name: float(value) if value.ndim == 0 else value for name, value in found.items()}
+
+
+def _names(kind: type) -> list[str]:
+    """Fields that are arrays or numbers; those of a projection and of its collapsed matrices have no name in common."""
+    return [field.name for field in fields(kind) if field.name != "collapsed"]
+
+
+def _store(entry: _Entry, path: Path) -> None:
+    arrays: dict[str, Any] = {name: getattr(entry, name) for name in _names(type(entry))}
+    if isinstance(entry, SkinProjection | TongueProjection):
+        arrays |= {name: getattr(entry.collapsed, name) for name in _names(type(entry.collapsed))}
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.stem, suffix=".part")
     try:
         with os.fdopen(handle, "wb") as file:
-            np.savez(file, **{field.name: np.asarray(getattr(entry, field.name)) for field in fields(entry)})
+            np.savez(file, **arrays)
         os.replace(temporary, path)
     except BaseException:
         with contextlib.suppress(OSError):

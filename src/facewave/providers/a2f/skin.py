@@ -89,7 +89,9 @@ class SkinAnimator:
     Both regions filter the whole mesh and the mask is applied after the filter, so the mask may change at any time.
     """
 
-    def __init__(self, data: SkinData, step_s: float, n_tracks: int = 1, parameters: SkinParameters | None = None) -> None:
+    def __init__(
+        self, data: SkinData, step_s: float, n_tracks: int = 1, parameters: SkinParameters | None = None
+    ) -> None:
         """Start `n_tracks` tracks at rest; `step_s` is the frame duration in seconds."""
         self.data = data
         self._step = float(np.float32(step_s))
@@ -160,9 +162,10 @@ class SkinAnimator:
         self._smooth(upper, raw, parameters.upper_face_smoothing, step_s, track)
         self._started[track] = True
         mask = self.lower_face_mask(track)
-        vertices = data.neutral.reshape(-1, 3) + upper[1].reshape(-1, 3) * (
-            np.float32(parameters.upper_face_strength) * (np.float32(1) - mask)
-        )[:, None]
+        vertices = (
+            data.neutral.reshape(-1, 3)
+            + upper[1].reshape(-1, 3) * (np.float32(parameters.upper_face_strength) * (np.float32(1) - mask))[:, None]
+        )
         vertices += lower[1].reshape(-1, 3) * (np.float32(parameters.lower_face_strength) * mask)[:, None]
         return np.asarray(vertices.ravel(), np.float32)
 

@@ -38,15 +38,15 @@ _L1, _L2, _TEMPORAL, _SYMMETRY = 0.25, 10.0, 100.0, 10.0
 _BLOCK_FRAMES = 256
 """Frames solved together; their arrays stay in the cache."""
 
-_FEWEST_FRAMES = 6
+_FEWEST_FRAMES = 16
 """Fewer are solved one by one."""
 
 _MOST_COUPLED = 0.02
 """Pull of the previous weights, relative to what holds them, up to which a clip is solved as a whole: each sweep over
 the clip then leaves at most this share of the error. NVIDIA's factors give 0.01 at most."""
 
-_SETTLED = 1e-8
-"""Change of a weight in a sweep below which a clip is finished."""
+_SETTLED = 1e-5
+"""Change of a frame's weights up to which the next frame stands: it would change by a fiftieth of that at most."""
 
 _MOST_SWEEPS = 12
 
@@ -139,7 +139,8 @@ class PoseConfig:
         for name in ("cancel", "symmetry", "multipliers", "offsets"):
             if len(getattr(self, name)) != count:
                 raise ModelFormatError(
-                    f"pose configuration {name}: found {len(getattr(self, name))} entries, expected {count} as in active"
+                    f"pose configuration {name}: found {len(getattr(self, name))} entries,"
+                    f" expected {count} as in active"
                 )
         for name in ("cancel", "symmetry"):
             ids, times = np.unique(getattr(self, name), return_counts=True)
@@ -174,7 +175,8 @@ class PoseConfig:
         for key in keys.values():
             if len(params[key]) != params["numPoses"]:
                 raise ModelFormatError(
-                    f"pose configuration {key}: found {len(params[key])} entries, expected numPoses = {params['numPoses']}"
+                    f"pose configuration {key}: found {len(params[key])} entries,"
+                    f" expected numPoses = {params['numPoses']}"
                 )
         return cls(**{name: np.asarray(params[key]) for name, key in keys.items()})
 
@@ -361,12 +363,7 @@ class BlendshapeSolver:
             ModelFormatError: A projection that is not finite, as when a network's output is not.
         """
         data = np.asarray(projections, np.float64)[:, self.system.active]
-        if not np.isfinite(data).all():
-            frame = int(np.argmin(np.isfinite(data).all(axis=1)))
-            raise ModelFormatError(
-                f"blend-shape solve, frame {frame} of {len(data)}: found a value that is not finite, expected finite"
-                " network output; check the model and its input"
-            )
+        check_finite("blend-shape solve", data)
         solved = np.zeros((len(data), len(self.multipliers)))
         solved[:, self.system.active] = self._solve_frames(data)
         weights = solved * self.multipliers + self.offsets
@@ -388,42 +385,47 @@ class BlendshapeSolver:
         return weights
 
     def _solve_block(self, clip: ClipSolver, data: Vector) -> Vector | None:
-        """All frames of a block at once; None if they do not settle, as when a cancel pair is nearly a tie."""
+        """All frames of a block at once; None if they do not settle, as when a cancel pair is nearly a tie.
+
+        Each frame is first solved with a guess of the previous frame's weights, and again as long as these turn out
+        to differ from it. As the coupling is weak, two or three sweeps over fewer and fewer frames are enough.
+        """
         coupling, pull = self.system.previous, data @ clip.matrix
         pull[0] += coupling * (self._previous @ clip.matrix)
         upper = np.ones_like(data)
+        guess = clip.first_guess(pull, upper)
+        weights = guess.point.astype(np.float64)
+        assumed = np.zeros_like(data)  # previous weights with which each frame was last solved
+        frames = np.arange(len(data))
         try:
-            guess = clip.first_guess(pull, upper)
-            weights = guess.point.astype(np.float64)
-            second: Guess | None = None
             for _ in range(_MOST_SWEEPS):
-                target = pull
-                if coupling:
-                    target = pull.copy()
-                    target[1:] += coupling * (weights[:-1] @ clip.matrix)
-                old = weights
-                weights = clip.solve(guess, target, upper)
+                assumed[frames[frames > 0]] = weights[frames[frames > 0] - 1]
+                target = pull[frames] + coupling * (assumed[frames] @ clip.matrix)
+                part = guess.of(frames)
+                weights[frames] = clip.solve(part, target, upper[frames])
+                guess.take_sets(part, frames)
                 if len(self.system.cancel_pairs):
-                    weights, second = self._cancelled(clip, weights, guess, second, target)
-                if not coupling or np.abs(weights - old).max() < _SETTLED:
+                    self._cancel(clip, weights, frames, part, target)
+                if not coupling:
+                    return weights
+                off = np.abs(weights[:-1] - assumed[1:]).max(axis=1) > _SETTLED
+                frames = np.flatnonzero(off) + 1
+                if not len(frames):
                     return weights
         except np.linalg.LinAlgError:
             pass
         return None
 
-    def _cancelled(
-        self, clip: ClipSolver, weights: Vector, guess: Guess, second: Guess | None, target: Vector
-    ) -> tuple[Vector, Guess]:
-        """Solve again the frames in which a loser of a cancel pair has a weight."""
-        upper = np.ones_like(weights)
-        np.put_along_axis(upper, _losers(weights, self.system.cancel_pairs), CANCELLED, axis=1)
-        frames = np.flatnonzero((weights > upper).any(axis=1))
-        start = guess if second is None else second
-        if len(frames):
-            part = clip.next_guess(start.of(frames), target[frames], upper[frames])
-            weights = weights.copy()
-            weights[frames] = clip.solve(part, target[frames], upper[frames])
-        return weights, start
+    def _cancel(
+        self, clip: ClipSolver, weights: Vector, frames: NDArray[np.intp], guess: Guess, target: Vector
+    ) -> None:
+        """Solve again, in place, those of the frames in which a loser of a cancel pair has a weight."""
+        upper = np.ones_like(target)
+        np.put_along_axis(upper, _losers(weights[frames], self.system.cancel_pairs), CANCELLED, axis=1)
+        again = np.flatnonzero((weights[frames] > upper).any(axis=1))
+        if len(again):
+            part = clip.next_guess(guess.of(again), target[again], upper[again])
+            weights[frames[again]] = clip.solve(part, target[again], upper[again])
 
     def _solve_frame(self, target: Vector) -> Vector:
         weights = self._bounded.solve(target, self._lower, self._upper)
@@ -435,6 +437,21 @@ class BlendshapeSolver:
         if self._method == "exact" and (weights <= upper).all():
             return weights
         return self._bounded.solve(target, self._lower, upper)
+
+
+def check_finite(what: str, data: Vector) -> None:
+    """Refuse data, shape (frames, n), that is not finite: it would stay in every later frame.
+
+    Raises:
+        ModelFormatError: Names the first such frame.
+    """
+    finite = np.isfinite(data)
+    if not finite.all():
+        frame = int(np.argmin(finite.all(axis=1)))
+        raise ModelFormatError(
+            f"{what}, frame {frame} of {len(data)}: found a value that is not finite, expected finite network output;"
+            " check the model and its input"
+        )
 
 
 def _losers(weights: Vector, pairs: NDArray[np.intp]) -> NDArray[np.intp]:
