@@ -186,7 +186,7 @@ class InteractiveClip:
                 int(made.samples[i]),
                 weights[i],
                 made.emotions[i],
-                None if geometry is None else geometry[i],
+                geometry=None if geometry is None else geometry[i],
             )
             for i in range(len(weights))
         ]

@@ -338,7 +338,7 @@ class A2FSession:
                 int(made.samples[i]),
                 weights[i],
                 made.emotions[i],
-                None if geometry is None else geometry[i],
+                geometry=None if geometry is None else geometry[i],
             )
             for i in range(len(weights))
         ]
