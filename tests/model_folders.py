@@ -41,7 +41,8 @@ def regression_folder(
     """A regression model of `components` skin and two tongue coefficients; the window's target is not its middle.
 
     Coefficients 0..2 are the sample at the target, the window's first and its last; tongue coefficients are the
-    window's mean and the first implicit value; explicit emotion j moves jaw scalar j by 0.01, emotions 0 and 1 turn the eyes.
+    window's mean and the first implicit value; explicit emotion j moves jaw scalar j by 0.01; emotions 0 and 1 turn the
+    eyes.
     """
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(seed)
@@ -68,6 +69,7 @@ def regression_folder(
     neutral, tongue_neutral = _noise(rng, 1, vertices, 3), _noise(rng, 1, tongue_vertices, 3)
     np.savez(
         folder / "model_data.npz",
+        allow_pickle=False,
         shapes_matrix_skin=_noise(rng, 0.1, skin, vertices, 3),
         shapes_mean_skin=neutral,
         shapes_matrix_tongue=_noise(rng, 0.1, tongue, tongue_vertices, 3),
@@ -212,6 +214,7 @@ def diffusion_folder(
         neutral, tongue_neutral = _noise(rng, 1, vertices, 3), _noise(rng, 1, tongue_vertices, 3)
         np.savez(
             folder / f"model_data_{name}.npz",
+            allow_pickle=False,
             neutral_skin=neutral,
             neutral_tongue=tongue_neutral,
             **_common_arrays(rng, vertices),
@@ -384,6 +387,7 @@ def _poses(
         arrays["frontalMask"] = np.array(mask, np.int32)
     np.savez(
         folder / f"bs_{part}{suffix}.npz",
+        allow_pickle=False,
         neutral=neutral,
         poseNames=np.array([b"neutral", *(name.encode() for name in names)]),
         rig_version=np.array("v0.0"),  # not part of the format: to be ignored

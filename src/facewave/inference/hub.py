@@ -72,7 +72,8 @@ def pull(
         ) from error
     except Exception as error:  # The client passes on whatever its HTTP library raises, which changes between versions.
         raise RemoteError(
-            f"{page}: the download stopped ({_first_line(error)}). What has arrived is kept in {folder}; pull again to go on",
+            f"{page}: the download stopped ({_first_line(error)}). What has arrived is kept in {folder}; "
+            "pull again to go on",
             retryable=True,
         ) from error
     entry = folder / ENTRY_POINT

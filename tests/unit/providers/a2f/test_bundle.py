@@ -136,6 +136,11 @@ def object_names(folder: Path) -> None:
     edit_arrays(folder / "bs_skin.npz", poseNames=np.array(["neutral", None], dtype=object))
 
 
+def no_face_data(folder: Path) -> None:
+    for key in ("modelDataPath", "emotionDatabasePath"):
+        edit_json(folder / "model.json", key, drop=True)
+
+
 def pose_param(*keys: str | int, value: object) -> Damage:
     return json_edit("bs_skin_config.json", "blendshape_params", *keys, value=value)
 
@@ -463,7 +468,7 @@ BROKEN: list[tuple[str, str, Damage, str]] = [
     (
         "face model without its data key",
         "regression",
-        lambda f: [edit_json(f / "model.json", key, drop=True) for key in ("modelDataPath", "emotionDatabasePath")],
+        no_face_data,
         r"describes a network of type 'regression'",
     ),
 ]

@@ -19,7 +19,7 @@ from facewave.providers.a2f.regression import RegressionExecutor, RegressionStre
 from facewave.providers.a2f.windows import AudioFeed, NetworkFrames
 from tests.model_folders import diffusion_folder, emotion_folder, regression_folder
 
-RAMP = (np.arange(2000, dtype=np.float32) + 1) / 2000
+RAMP: NDArray[np.float32] = (np.arange(1, 2001) / 2000).astype(np.float32)
 FELT = {"anger": 0.1, "joy": 0.2, "sadness": 0.3}
 AS_GIVEN = EmotionSettings(strength=1.0, override_strength=1.0)
 """Settings under which the track reaches the network as it is."""
@@ -109,8 +109,8 @@ def test_regression_frames_come_as_their_window_does(regression: RegressionBundl
 
 def test_regression_batches_streams_without_mixing_them(regression: RegressionBundle) -> None:
     executor = RegressionExecutor(regression, load_network(regression.network), Fraction(60), batch=3)
-    inputs = [RAMP, -RAMP[:700], np.zeros(0, np.float32)]
-    moods = [{"anger": 0.5}, {"joy": 1.0}, {}]
+    inputs: list[NDArray[np.float32]] = [RAMP, -RAMP[:700], np.zeros(0, np.float32)]
+    moods: list[dict[str, float]] = [{"anger": 0.5}, {"joy": 1.0}, {}]
     together = executor.step([RegressionStream(feed(x), given(m)) for x, m in zip(inputs, moods, strict=True)])
     for samples, mood, made in zip(inputs, moods, together, strict=True):
         (alone,) = executor.step([RegressionStream(feed(samples), given(mood))])
