@@ -1,8 +1,8 @@
 """Changes to speech that leave the phones as they are: of the sound itself, and of its log-mel features.
 
 What bends time, rooms and codecs is done once on the samples (step 2). What is cheap and should differ every time
-(level, equaliser, vocal-tract length, noise, other talkers, masking) is done on the features of each batch while training.
-"""
+(level, equaliser, vocal-tract length, noise, other talkers, masking) is done on the features of each batch while
+training."""
 
 from __future__ import annotations
 
@@ -48,7 +48,8 @@ def in_room(samples: NDArray[np.float32], rng: np.random.Generator) -> NDArray[n
     tail *= float(rng.uniform(0.1, 0.6)) / np.sqrt(np.square(tail).sum())
     tail[: int(rng.uniform(0.001, 0.012) * SAMPLE_RATE)] = 0
     tail[0] = 1.0
-    return scipy.signal.fftconvolve(samples, tail)[: len(samples)].astype(np.float32)
+    out: NDArray[np.float32] = scipy.signal.fftconvolve(samples, tail)[: len(samples)].astype(np.float32)
+    return out
 
 
 def telephone(samples: NDArray[np.float32]) -> NDArray[np.float32]:
