@@ -3,13 +3,10 @@
 Layers and sizes are those of NVIDIA's training framework; see `SIZES` for the parameter counts they add up to. Nothing
 is trained: outputs mean nothing, but the arithmetic and the memory are those of the published models. The diffusion
 graph contains its audio encoder once for each step, sharing weights, as the exported one does.
-
-    python -m benchmarks.speed.networks OUT            # writes the networks into OUT
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -377,10 +374,3 @@ def network_file(name: str, folder: Path) -> Path:
     if not path.is_file():
         NETWORKS[name](path)
     return path
-
-
-if __name__ == "__main__":
-    for wanted in NETWORKS:
-        target = Path(sys.argv[1]) / f"{wanted}.onnx"
-        count = NETWORKS[wanted](target)
-        print(f"{wanted:14} {count:12,} parameters  {target.stat().st_size / 1e6:8.1f} MB  {target}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -174,6 +175,11 @@ class EmotionExecutor:
         self._network = network
         self._batch = batch
         self._feedback = feedback
+
+    @property
+    def network_path(self) -> Path:
+        """File of the network that runs."""
+        return self._network.path
 
     def open(self, audio: AudioFeed, settings: EmotionSettings, given: GivenEmotion) -> DetectedEmotion:
         """Start a stream; the settings' strength, contrast, number and smoothing take the place of the model's."""

@@ -81,6 +81,10 @@ class FaceModel:
         self._collapsed: dict[tuple[float, float], _Collapsed] = {}
         self._meshes: _Meshes | None = None
 
+    def memory(self) -> int:
+        """Bytes of the arrays held for streams, meshes or small matrices."""
+        return sum(_bytes_of(held) for held in (self._meshes, *self._collapsed.values()))
+
     def open(
         self, parameters: Mapping[str, float], step_s: float, *, geometry: bool, preview: bool = False
     ) -> FaceStream:
@@ -345,6 +349,14 @@ def _collapse(
         None if tongue is None or tongue_poses is None else _systems(tongue.pose_gram, tongue_poses, options),
         tongue_projection,
     )
+
+
+def _bytes_of(held: object) -> int:
+    """Bytes of the arrays of a value and of the values inside it."""
+    if isinstance(held, np.ndarray):
+        return held.nbytes
+    names = getattr(held, "__slots__", None) or getattr(held, "__dict__", ())
+    return sum(_bytes_of(getattr(held, name, None)) for name in names)
 
 
 def _systems(gram: PoseGram, poses: Poses, options: ModelOptions) -> _Systems:

@@ -11,13 +11,14 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...animation.shaping import BlendShapeShaping
 from ...emotions import EmotionTrack
-from ...errors import SessionError, SettingsError
+from ...errors import FacewaveError, SessionError, SettingsError
 from ...frames import Frame, StreamInfo
 from ...inference.onnx import Network, load_network
 from ...inference.store import cache_folder
@@ -55,6 +56,11 @@ class _Loaded:
     model: FaceModel
     emotion: EmotionExecutor | None
     executors: dict[Fraction, RegressionExecutor | DiffusionExecutor]
+
+    def memory(self) -> int:
+        """Bytes of the networks' weights and of the meshes or small matrices."""
+        networks = [self.network.path] + ([] if self.emotion is None else [self.emotion.network_path])
+        return sum(path.stat().st_size for path in networks) + self.model.memory()
 
 
 class A2FProvider:
@@ -105,6 +111,22 @@ class A2FProvider:
             frame_rates=(MIN_FPS, MAX_FPS) if free else (rate, rate),
             look_ahead=ahead,
             loaded=loaded is not None,
+            memory=self._files if loaded is None else loaded.memory(),
+        )
+
+    @cached_property
+    def _files(self) -> int | None:
+        """Bytes of the networks that `allocate` would load; None without a usable model."""
+        variant = self._settings.models.variant
+        try:
+            heard = find_emotion(self._settings)
+            bundles = [find_face(self._settings, self._kind, self._identity), *([heard] if heard else [])]
+            files = [variant_file(bundle.network, variant) for bundle in bundles]
+        except FacewaveError:
+            return None
+        return sum(
+            (path if path.is_file() else bundle.network).stat().st_size
+            for path, bundle in zip(files, bundles, strict=True)
         )
 
     def open(self, settings: StreamSettings) -> A2FSession:

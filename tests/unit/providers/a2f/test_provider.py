@@ -245,7 +245,15 @@ def test_geometry_is_written_to_a_file(folders: Path, tmp_path: Path) -> None:
 def test_free_lets_the_network_go_once_the_last_stream_ended(folders: Path) -> None:
     owner = provider(folders, emotion=True)
     assert loaded(owner) is False
+    files = sum((folders / kind / "network.onnx").stat().st_size for kind in ("regression", "emotion"))
+    assert owner.info.memory == files
     session = owner.open(StreamSettings())
+    small = owner.info.memory
+    assert small is not None
+    assert files < small < files + 100_000
+    owner.open(StreamSettings(geometry=True)).cancel()
+    assert owner.info.memory is not None
+    assert owner.info.memory > small
     networks = [weakref.ref(session.executor._network), weakref.ref(session.emotion_executor._network)]  # type: ignore[union-attr]
     owner.free()
     assert loaded(owner) is True
@@ -283,6 +291,7 @@ def test_the_six_names_are_in_the_table() -> None:
         info = open_provider(name).info
         assert (info.name, info.kind, info.loaded) == (name, "local", False)
         assert info.frame_rate == (30 if name.endswith("-AR") else 60)
+        assert info.memory is None
 
 
 def test_without_a_model_the_error_says_how_to_get_one() -> None:
