@@ -48,6 +48,9 @@ class StreamSettings:
     seed: int = 0
     """What the idle life does when; the same seed and audio give the same face."""
 
+    geometry: bool = False
+    """Also give vertices, jaw and eyes in `Frame.geometry`, from providers that compute them; costs time and memory."""
+
     visemes: bool = False
     """Also fill `Frame.visemes`, from providers that can."""
 

@@ -7,7 +7,7 @@ import sys
 import typer
 
 from ..errors import FacewaveError
-from . import animate, demo, inspect, providers
+from . import animate, demo, inspect, models, providers
 
 app = typer.Typer(
     name="facewave",
@@ -21,6 +21,7 @@ app = typer.Typer(
 app.command("animate")(animate.animate)
 app.command("demo")(demo.demo)
 app.command("inspect")(inspect.inspect)
+app.add_typer(models.app, name="models")
 app.command("providers")(providers.providers)
 
 
