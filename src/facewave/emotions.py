@@ -180,4 +180,29 @@ class EmotionTrack:
         values = self.values[before] + weight * (self.values[after] - self.values[before])
         # v0 + 1 * (v1 - v0) may miss v1 by a rounding; a key's own time returns the key.
         values = np.where(weight == 1, self.values[after], values)
-        return values[0] if np.ndim(samples) == 0 else values
+        return np.asarray(values[0] if np.ndim(samples) == 0 else values, np.float32)
+
+
+def replaced_from(track: EmotionTrack | None, newer: EmotionTrack) -> EmotionTrack:
+    """The older track up to the first key of the newer one, which holds from there on."""
+    if track is None:
+        return newer
+    kept = track.samples < newer.samples[0]
+    return EmotionTrack(
+        np.concatenate([track.samples[kept], newer.samples]), np.concatenate([track.values[kept], newer.values])
+    )
+
+
+def given_emotion(
+    settings: EmotionSettings, track: EmotionTrack | None, samples: NDArray[np.int64]
+) -> NDArray[np.float32] | None:
+    """The emotion asked for at each sample, shape (len(samples), 10): the track with the overrides laid over it.
+
+    None where neither says anything, which leaves the face to the detected emotion.
+    """
+    if track is None and not settings.overrides:
+        return None
+    values = np.zeros((len(samples), len(EMOTIONS)), np.float32) if track is None else track.at(samples)
+    for name, value in settings.overrides.items():
+        values[:, EMOTIONS.index(name)] = value
+    return values

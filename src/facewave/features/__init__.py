@@ -1,1 +1,1 @@
-"""What the networks hear: features computed from samples, the same code in training and at run time."""
+"""From samples to what a network sees."""

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ..blendshapes import CHANNELS
 from ..emotions import EmotionTrack
+from ..errors import AudioError
 from ..frames import Frame, StreamInfo
 from ..streams import StreamSettings
 
@@ -105,3 +106,19 @@ class Provider(Protocol):
     def free(self) -> None:
         """Release weights or connections once the last open session has ended. Idempotent."""
         ...
+
+
+def checked_samples(samples: NDArray[np.float32]) -> NDArray[np.float32]:
+    """What every session asks of pushed samples: shape (n,), float32, finite.
+
+    Raises:
+        AudioError: Anything else; says what was found.
+    """
+    array = np.asarray(samples, np.float32)
+    if array.ndim != 1:
+        raise AudioError(f"pushed samples: found shape {array.shape}, expected (n,): mono at 16 kHz")
+    if not np.isfinite(array).all():
+        raise AudioError(
+            f"pushed samples: sample {int(np.argmin(np.isfinite(array)))} of {len(array)} is not a finite number"
+        )
+    return array

@@ -1,0 +1,1 @@
+"""From a network's output to finished weights: expression, face parameters, smoothing, multipliers."""

@@ -1,0 +1,44 @@
+"""The command line: one file per command, each a few lines over a public function."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from ..errors import FacewaveError
+from . import animate, demo, inspect, providers
+
+app = typer.Typer(
+    name="facewave",
+    help="Turn speech into 3D facial animation: ARKit blend-shape weights, on any CPU.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("animate")(animate.animate)
+app.command("demo")(demo.demo)
+app.command("inspect")(inspect.inspect)
+app.command("providers")(providers.providers)
+
+
+@app.callback(invoke_without_command=True)
+def _root(version: bool = typer.Option(False, "--version", help="Print the version and exit.")) -> None:
+    if version:
+        from .. import __version__
+
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run the command line. Exit codes: 0 done, 1 an error of ours, 2 wrong usage, 130 interrupted."""
+    try:
+        app()
+    except FacewaveError as error:
+        typer.secho(f"error: {error}", fg=typer.colors.RED, err=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        typer.echo("interrupted; nothing half-written was left", err=True)
+        sys.exit(130)

@@ -1,0 +1,142 @@
+"""`facewave animate`: audio files to animation files."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from ..providers.base import Provider
+    from ..streams import StreamSettings
+
+
+def animate(
+    inputs: Annotated[
+        list[Path],
+        typer.Argument(metavar="IN...", help="Audio files (wav, flac, ogg, opus, aiff, mp3) or folders of them."),
+    ],
+    output: Annotated[
+        Path,
+        typer.Option("--output", "-o", metavar="OUT", help="File to write, or a folder for several inputs."),
+    ],
+    fps: Annotated[
+        str | None, typer.Option(help="Frames per second: 60, 29.97, 30000/1001. Default: the provider's, 60.")
+    ] = None,
+    provider: Annotated[
+        str, typer.Option("--provider", "-p", help="Who animates; `facewave providers` lists them.")
+    ] = "",
+    emotion: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=0..1", help="Emotion for the whole clip, as joy=0.8. Repeatable.")
+    ] = None,
+    emotion_keys: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Emotions over time: JSON keys, or NVIDIA's YAML.")
+    ] = None,
+    emotion_strength: Annotated[float, typer.Option(help="Overall emotion strength, 0 to 1.")] = 0.6,
+    override_strength: Annotated[
+        float, typer.Option(help="Given against detected emotion: 0 detected only, 1 given only.")
+    ] = 0.5,
+    face_parameter: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="Face parameter, as lowerFaceStrength=1.2. Repeatable."),
+    ] = None,
+    multiplier: Annotated[
+        list[str] | None, typer.Option(metavar="CHANNEL=X", help="Multiply a channel, as jawOpen=0.8. Repeatable.")
+    ] = None,
+    offset: Annotated[
+        list[str] | None, typer.Option(metavar="CHANNEL=X", help="Add to a channel, as mouthSmileLeft=0.1. Repeatable.")
+    ] = None,
+    clamp: Annotated[bool, typer.Option("--clamp", help="Limit weights to 0..1 at the end.")] = False,
+    no_tongue: Annotated[bool, typer.Option("--no-tongue", help="Write the 52 ARKit channels only.")] = False,
+    emotions: Annotated[
+        Path | None, typer.Option(metavar="FILE.csv", help="Also write the emotion track to this CSV (one input).")
+    ] = None,
+    file_format: Annotated[
+        str, typer.Option("--format", metavar="EXT", help="Format of the files in an output folder.")
+    ] = "csv",
+) -> None:
+    """Animate speech: one file, several, or whole folders.
+
+    The extension of OUT names the format: .csv (NVIDIA's sample client), .livelink.csv (Live Link Face), .json
+    (Audio2Face export) or .npz. A file appears whole or not at all.
+    """
+    from ..providers import open_provider
+    from .options import stream_settings
+
+    settings = stream_settings(
+        fps=fps,
+        emotion=emotion or (),
+        emotion_strength=emotion_strength,
+        override_strength=override_strength,
+        emotion_keys=emotion_keys,
+        face_parameter=face_parameter or (),
+        multiplier=multiplier or (),
+        offset=offset or (),
+        clamp=clamp,
+    )
+    jobs = _jobs(inputs, output, file_format)
+    if emotions is not None and len(jobs) > 1:
+        raise typer.BadParameter("takes one input; each input has an emotion track of its own", param_hint="--emotions")
+    chosen = open_provider(provider)
+    for source, target in jobs:
+        _animate_one(source, target, chosen, settings, no_tongue=no_tongue, emotions=emotions)
+
+
+def _jobs(inputs: list[Path], output: Path, file_format: str) -> list[tuple[Path, Path]]:
+    """(audio, animation) for every input; a folder as output keeps the inputs' names."""
+    from ..audio.files import audio_files
+    from ..errors import AudioError
+
+    sources: list[Path] = []
+    for path in inputs:
+        found = audio_files(path) if path.is_dir() else [path]
+        if not found:
+            raise AudioError(f"{path}: the folder holds no audio files")
+        sources += found
+    single = len(inputs) == 1 and not inputs[0].is_dir() and not output.is_dir()
+    if single:
+        return [(sources[0], output)]
+    if output.exists() and not output.is_dir():
+        raise typer.BadParameter(f"{output} is a file; several inputs need a folder", param_hint="--output")
+    output.mkdir(parents=True, exist_ok=True)
+    targets = [output / f"{path.stem}.{file_format.lstrip('.')}" for path in sources]
+    twice = {target for target in targets if targets.count(target) > 1}
+    if twice:
+        names = ", ".join(sorted(str(path) for path, target in zip(sources, targets, strict=True) if target in twice))
+        raise typer.BadParameter(
+            f"{names} would be written to one file; animate them one by one", param_hint="--output"
+        )
+    return list(zip(sources, targets, strict=True))
+
+
+def _animate_one(
+    source: Path, target: Path, provider: Provider, settings: StreamSettings, *, no_tongue: bool, emotions: Path | None
+) -> None:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    from ..blendshapes import TONGUE
+    from ..outputs import check_extension
+    from ..pipeline import animate as run
+
+    check_extension(target)
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task(source.name, total=1.0)
+        began = time.perf_counter()
+        take = run(
+            source, provider=provider, settings=settings, progress=lambda share: progress.update(task, completed=share)
+        )
+        if no_tongue:
+            take = take.with_channels([name for name in take.channels if name not in TONGUE])
+        take.save(target, emotions=emotions)
+        spent = time.perf_counter() - began
+    console.print(
+        f"{source} -> {target}: {len(take)} frames at {float(take.frame_rate):g} fps, {take.duration_s:.1f} s of speech "
+        f"in {spent:.2f} s (real-time factor {spent / max(take.duration_s, 1e-9):.3f})",
+        soft_wrap=True,
+        highlight=False,
+    )

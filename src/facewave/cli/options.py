@@ -1,0 +1,55 @@
+"""Options that take `name=value`, and the settings that the animating commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import typer
+
+from ..emotion_files import read_emotion_keys
+from ..emotions import EmotionSettings
+from ..streams import StreamSettings
+from ..timing import frame_rate
+
+
+def named_values(pairs: Sequence[str], option: str) -> dict[str, float]:
+    """`["joy=0.8"]` -> `{"joy": 0.8}`; a usage error names the option."""
+    values = {}
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        try:
+            values[name.strip()] = float(text)
+        except ValueError:
+            equals = ""
+        if not equals or not name.strip():
+            raise typer.BadParameter(f"found {pair!r}, expected NAME=NUMBER", param_hint=option)
+    return values
+
+
+def stream_settings(
+    *,
+    fps: str | None,
+    emotion: Sequence[str],
+    emotion_strength: float,
+    override_strength: float,
+    emotion_keys: Path | None,
+    face_parameter: Sequence[str],
+    multiplier: Sequence[str],
+    offset: Sequence[str],
+    clamp: bool,
+) -> StreamSettings:
+    """The stream settings that the command's options describe."""
+    return StreamSettings(
+        frame_rate=None if fps is None else frame_rate(fps),
+        emotion=EmotionSettings(
+            strength=emotion_strength,
+            override_strength=override_strength,
+            overrides=named_values(emotion, "--emotion"),
+        ),
+        emotion_track=None if emotion_keys is None else read_emotion_keys(emotion_keys),
+        face_parameters=named_values(face_parameter, "--face-parameter"),
+        multipliers=named_values(multiplier, "--multiplier"),
+        offsets=named_values(offset, "--offset"),
+        clamp=clamp,
+    )

@@ -1,0 +1,1 @@
+"""Networks: where they are on disk and how they run."""

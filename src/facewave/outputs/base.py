@@ -1,0 +1,98 @@
+"""The second seam: an output takes the stream's description, then its frames."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Protocol
+
+from ..errors import OutputError
+from ..frames import Animation, Frame, StreamInfo
+
+
+class Output(Protocol):
+    """Where frames go: a file, a socket, a screen."""
+
+    def start(self, info: StreamInfo) -> None:
+        """Begin a stream; once, before any frame."""
+        ...
+
+    def write(self, frame: Frame) -> None:
+        """Take the next frame.
+
+        Raises:
+            OutputError: The target cannot take it.
+        """
+        ...
+
+    def close(self) -> None:
+        """End the stream: a file appears whole under its name. Safe to call twice."""
+        ...
+
+    def abort(self) -> None:
+        """Give the stream up: a file that was there before is as it was. Safe to call twice, and after `close`."""
+        ...
+
+
+class TakeFile:
+    """An output that collects the stream and writes its file at the end, for formats that need the whole take."""
+
+    def __init__(self, path: Path, write: Callable[[Animation, IO[bytes]], None]) -> None:
+        self._path = path
+        self._write = write
+        self._info: StreamInfo | None = None
+        self._frames: list[Frame] = []
+
+    def start(self, info: StreamInfo) -> None:
+        """Begin a stream."""
+        self._info, self._frames = info, []
+
+    def write(self, frame: Frame) -> None:
+        """Keep the next frame."""
+        if self._info is None:
+            raise OutputError(f"{self._path}: a frame before the start of the stream")
+        self._frames.append(frame)
+
+    def close(self) -> None:
+        """Write the file."""
+        if self._info is not None:
+            info, self._info = self._info, None
+            write_whole(self._path, self._write, Animation.from_frames(info, self._frames))
+
+    def abort(self) -> None:
+        """Forget what was collected."""
+        self._info = None
+
+
+def write_whole(path: Path, write: Callable[[Animation, IO[bytes]], None], animation: Animation) -> None:
+    """Write to a temporary file beside `path`, then rename it: the file is complete or was never touched.
+
+    Raises:
+        OutputError: The folder is missing or closed to us, or the disk is full.
+    """
+    if path.is_dir():
+        raise OutputError(f"{path}: is a directory, expected a file name")
+    temporary = None
+    try:
+        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+        with os.fdopen(descriptor, "wb") as file:
+            write(animation, file)
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+        temporary = None
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error
+    finally:
+        if temporary is not None:
+            with suppress(OSError):
+                os.unlink(temporary)
+
+
+def _umask() -> int:
+    """The process's file mask; mkstemp ignores it and makes private files."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,66 @@
+"""JSON as the Audio2Face application exports it, which Blender, Reallusion and Maya loaders read.
+
+`exportFps`, `trackPath`, `numPoses`, `numFrames`, `facsNames` (camelCase) and `weightMat` (frames of weights).
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from ..blendshapes import canonical
+from ..errors import AnimationFileError
+from ..frames import Animation, StreamInfo
+from ..timing import frame_rate
+
+
+def write(animation: Animation, file: IO[bytes]) -> None:
+    """Write the whole take."""
+    rate = animation.frame_rate
+    document = {
+        "exportFps": rate.numerator if rate.denominator == 1 else float(rate),
+        "trackPath": str(animation.info.audio or ""),
+        "numPoses": len(animation.channels),
+        "numFrames": len(animation),
+        "facsNames": list(animation.channels),
+        "weightMat": [[float(str(value)) for value in row] for row in animation.weights],
+    }
+    file.write(json.dumps(document, separators=(",", ":")).encode())
+
+
+def recognises(head: bytes) -> bool:
+    """Whether a file begins like this format."""
+    return head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{")
+
+
+def read(path: Path, data: bytes) -> Animation:
+    """Read a file of this form; poses by name.
+
+    Raises:
+        AnimationFileError: Says which key is wrong.
+    """
+    try:
+        document: Any = json.loads(data.decode("utf-8-sig"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise AnimationFileError(f"{path}: not valid JSON ({error})") from error
+    missing = [key for key in ("exportFps", "facsNames", "weightMat") if key not in document]
+    if missing:
+        raise AnimationFileError(f"{path}: key {missing[0]!r} is missing; expected the JSON that Audio2Face exports")
+    names = [canonical(str(name)) for name in document["facsNames"]]
+    channels = tuple(name for name in names if name is not None)
+    if not channels:
+        raise AnimationFileError(f"{path}: 'facsNames' holds no ARKit name; old solves with other poses cannot be read")
+    try:
+        weights = np.array(document["weightMat"], np.float32).reshape(-1, len(names))
+    except (ValueError, TypeError) as error:
+        raise AnimationFileError(
+            f"{path}: 'weightMat' is not a table of {len(names)} numbers a frame ({error})"
+        ) from error
+    if not np.isfinite(weights).all():
+        raise AnimationFileError(f"{path}: 'weightMat' holds a value that is not a finite number")
+    track = document.get("trackPath")
+    info = StreamInfo(frame_rate(document["exportFps"]), channels, Path(track) if track else None)
+    return Animation(info, weights[:, [i for i, name in enumerate(names) if name is not None]])

@@ -1,0 +1,95 @@
+"""Providers by name: the table, the plugins, and which one is used where none is named.
+
+A package adds a provider with an entry point in the group `facewave.providers`, whose object is called with the
+project's settings and returns a `Provider`.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from typing import TYPE_CHECKING
+
+from ..errors import ProviderError, ProviderUnavailableError, UnknownProviderError
+from ..settings import FacewaveSettings, load_settings
+
+if TYPE_CHECKING:
+    from .base import Provider
+
+GROUP = "facewave.providers"
+DEFAULT = "Embedded"
+
+Factory = Callable[[FacewaveSettings], "Provider"]
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderRow:
+    """One built-in provider: where its class is, loaded only when it is opened."""
+
+    name: str
+    """Name users choose it by."""
+
+    target: str
+    """`module:callable` inside this package; called with the project's settings."""
+
+    summary: str
+    """One line for tables."""
+
+
+PROVIDERS: tuple[ProviderRow, ...] = (
+    ProviderRow("Embedded", "embedded.provider:EmbeddedProvider", "bundled model, any CPU, 24 to 120 fps"),
+)
+"""The providers in this package, the default first."""
+
+
+def provider_names() -> list[str]:
+    """Every provider that can be named, the default first, plugins after the built-in ones."""
+    names = [row.name for row in PROVIDERS]
+    return names + sorted(point.name for point in _plugins() if point.name not in names)
+
+
+def open_provider(name: str = "", settings: FacewaveSettings | None = None) -> Provider:
+    """Get a provider: by explicit name, else the configured default, else `Embedded`. Nothing is loaded yet.
+
+    Args:
+        name: A name of `provider_names()`; capitals do not matter. Blank or "Default" asks for the default.
+        settings: Project settings; None reads those in force.
+
+    Raises:
+        UnknownProviderError: No provider has that name; the message lists those there are.
+        ProviderUnavailableError: A plugin cannot be imported.
+    """
+    settings = settings or load_settings()
+    wanted = name if name and name.lower() != "default" else settings.provider or DEFAULT
+    for row in PROVIDERS:
+        if row.name.lower() == wanted.lower():
+            module, _, attribute = row.target.partition(":")
+            factory: Factory = getattr(import_module(f".{module}", __name__), attribute)
+            return factory(settings)
+    for point in _plugins():
+        if point.name.lower() == wanted.lower():
+            return _from_plugin(point, settings)
+    names = provider_names()
+    near = difflib.get_close_matches(wanted, names, n=1, cutoff=0.5)
+    hint = f" (did you mean {near[0]}?)" if near else ""
+    raise UnknownProviderError(f"unknown provider {wanted!r}{hint}, expected one of: {', '.join(names)}")
+
+
+def _plugins() -> list[EntryPoint]:
+    return list(entry_points(group=GROUP))
+
+
+def _from_plugin(point: EntryPoint, settings: FacewaveSettings) -> Provider:
+    origin = f"provider {point.name!r} of package {point.dist.name if point.dist else point.value}"
+    try:
+        factory: Factory = point.load()
+    except Exception as error:  # A plugin is foreign code: whatever it raises, the user must learn which one it was.
+        raise ProviderUnavailableError(f"{origin}: cannot be imported ({error})") from error
+    provider = factory(settings)
+    missing = [method for method in ("info", "open", "allocate", "free") if not hasattr(provider, method)]
+    if missing:
+        raise ProviderError(f"{origin}: is not a provider, it lacks {', '.join(missing)}")
+    return provider
