@@ -182,8 +182,8 @@ def test_half_a_sample_is_refused() -> None:
 def test_settings_survive_the_way_over_the_wire() -> None:
     settings = StreamSettings(
         emotion=EmotionSettings(
-            strength=0.25, detected_contrast=2.0, max_detected=2, detected_smoothing=0.5, override_strength=0.75, transition_s=0.5,
-            beginning={"fear": 0.5},
+            strength=0.25, detected_contrast=2.0, max_detected=2, detected_smoothing=0.5,
+            override_strength=0.75, transition_s=0.5, beginning={"fear": 0.5},
         ),
         face_parameters={"skinStrength": 1.5},
         multipliers={"jawOpen": 0.5},
