@@ -17,6 +17,7 @@ from facewave.wire import a2f, animation
 from facewave.wire._proto.a2f_pb2 import AudioStream as LegacyAudioStream
 from facewave.wire._proto.animation_data_pb2 import AnimationData, AnimationDataStream
 from facewave.wire._proto.animation_id_pb2 import AnimationIds
+from facewave.wire._proto.controller_pb2 import AnimationDataStream as AnswerStream
 from facewave.wire._proto.controller_pb2 import AudioStream
 from facewave.wire._proto.emotion_with_timecode_pb2 import EmotionWithTimeCode
 
@@ -142,3 +143,34 @@ def test_echo_of_all_frames_covers_the_clip_within_a_frame(n_samples: int, rate:
     echoed = animation.echo_start(frames, rate, fps)
     assert n_samples <= echoed
     assert echoed - n_samples < rate / fps + 1
+
+
+@pytest.mark.parametrize("echo", [True, False])
+@pytest.mark.parametrize("n_channels", [0, 1, 52, 68])
+@pytest.mark.parametrize("audio", [b"", bytes(100), bytes(1066), bytes(40_000)])
+@pytest.mark.parametrize("extras", [False, True])
+def test_encoder_writes_what_protobuf_reads(echo: bool, n_channels: int, audio: bytes, extras: bool) -> None:
+    rng = np.random.default_rng(n_channels)
+    weights, smoothed, combined = (rng.random(n, np.float32) for n in (n_channels, 10, 10))
+    given = [EmotionWithTimeCode(time_code=0.25, emotion={"joy": 0.5})] if extras else []
+    expected = animation.animation_data(
+        2.5, weights, audio if echo else None,
+        animation.emotion_aggregate(2.5, smoothed, given, combined if extras else None),
+    )  # fmt: skip
+    encoder = animation.FrameEncoder(n_channels, echo=echo)
+    for _ in range(2):  # The second frame takes its prefixes from the first.
+        made = encoder.encode(2.5, weights, audio, smoothed, given, combined if extras else None)
+        for kind in (AnswerStream, AnimationDataStream):
+            found = kind.FromString(made)
+            assert found.WhichOneof("stream_part") == "animation_data"
+            # Inside Any the order of a map's entries is free: compare what it holds.
+            assert _opened(found.animation_data) == _opened(expected)
+
+
+def _opened(data: AnimationData) -> tuple[bytes, animation.EmotionAggregate, str]:
+    aggregate = animation.EmotionAggregate()
+    assert data.metadata["emotion_aggregate"].Unpack(aggregate)
+    plain = AnimationData()
+    plain.CopyFrom(data)
+    plain.metadata.clear()
+    return plain.SerializeToString(deterministic=True), aggregate, data.metadata["emotion_aggregate"].type_url
