@@ -27,6 +27,7 @@ from facewave.emotions import EMOTIONS, EmotionTrack
 from facewave.timing import frames_in, sample_of
 from facewave.wire import a2f, animation
 from facewave.wire._proto import a2f_controller_service_pb2_grpc, animation_data_pb2, controller_pb2
+from facewave.wire._proto.emotion_aggregate_pb2 import EmotionAggregate
 
 NAMES_52 = tuple(pascal(name) for name in ARKIT)
 NAMES_68 = tuple(pascal(name) for name in CHANNELS)
@@ -197,7 +198,7 @@ class AwkwardServer:
     ) -> animation_data_pb2.AnimationData:
         habits = self.habits
         data = animation_data_pb2.AnimationData()
-        aggregate = animation.EmotionAggregate()
+        aggregate = EmotionAggregate()
         for index, row in entries:
             time_code = habits.time_code(index, habits.rate)
             entry = data.skel_animation.blend_shape_weights.add()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -53,6 +54,10 @@ def played(session: RemoteSession, speech: NDArray[np.float32], chunk: int) -> l
     for start in range(0, len(speech), chunk):
         frames += session.push(speech[start : start + chunk])
     return frames + list(session.finish())
+
+
+def loaded(provider: RemoteA2F) -> bool:
+    return provider.info.loaded
 
 
 def weights(frames: list[Frame]) -> NDArray[np.float32]:
@@ -342,7 +347,8 @@ def test_finish_that_fails_keeps_the_frames_that_came(server: AwkwardServer, spe
     got += session.push(speech[300:])
     with pytest.raises(RemoteError, match="the model fell over"):
         session.finish()
-    got += session.take()
+    with contextlib.suppress(RemoteError):  # Nothing is left where all frames had come before the end.
+        got += session.take()
     assert [frame.index for frame in got] == list(range(20))
 
 
@@ -468,15 +474,15 @@ def test_allocate_connects_and_free_waits_for_the_last_session(
 ) -> None:
     cable = Cable(server.port)
     provider = provider_for(cable)
-    assert not provider.info.loaded
+    assert not loaded(provider)
     provider.allocate()
     provider.allocate()
-    assert provider.info.loaded
+    assert loaded(provider)
     assert cable.connections == 1
     session = provider.open(StreamSettings())
     provider.free()
     provider.free()
-    assert not provider.info.loaded
+    assert not loaded(provider)
     assert len(played(session, speech, 1000)) == frames_in(len(speech), Fraction(30))
     assert len(played(provider.open(StreamSettings()), speech, 1000)) == frames_in(len(speech), Fraction(30))
     assert cable.connections == 2

@@ -286,7 +286,8 @@ class Call:
             if received:
                 doing = f"animating (after {received} messages of the answer)"
             else:
-                doing = "starting a clip" if self.outbox.flowing.is_set() else "connecting"
+                lost = error.code() is grpc.StatusCode.UNAVAILABLE and not self.outbox.flowing.is_set()
+                doing = "connecting" if lost else "starting a clip"
             return remote_error(error, self._connection, doing=doing)
         except ValueError as error:
             # gRPC's word for a channel that has been closed.

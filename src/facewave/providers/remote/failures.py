@@ -48,6 +48,7 @@ _BY_TEXT: tuple[tuple[str, str, bool], ...] = (
     ("certificate required", "the service asks for a client certificate; set cert_file and key_file", False),
     ("handshake", "the encrypted connection could not be set up; check https:// and the certificates", False),
     ("dns resolution failed", "the host name is unknown; check the address", True),
+    ("errors resolving", "the host name is unknown; check the address", True),
     ("connection refused", "nothing listens at this address; start the service or check the port", True),
     (
         "all addresses",
