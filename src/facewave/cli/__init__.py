@@ -15,6 +15,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # Plain help: rich would double the time that --help takes.
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("animate")(animate.animate)
@@ -39,6 +40,3 @@ def main() -> None:
     except FacewaveError as error:
         typer.secho(f"error: {error}", fg=typer.colors.RED, err=True)
         sys.exit(1)
-    except KeyboardInterrupt:
-        typer.echo("interrupted; nothing half-written was left", err=True)
-        sys.exit(130)

@@ -29,7 +29,7 @@ N_FFT = 512
 POWER_FLOOR = 1e-8
 """Added to each band's power, a little above the noise of 16-bit rounding, so that digital silence is not -infinity."""
 
-_BLOCK = 2048
+_BLOCK = 256
 """Frames transformed at once: large enough to be fast, small enough for the cache."""
 
 _HOP_FRAMES, _HOP_SAMPLES = 3, 400

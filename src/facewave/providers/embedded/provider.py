@@ -121,19 +121,19 @@ class EmbeddedProvider:
                 break
             for due, members in batches.items():
                 features = np.stack([sessions[i].take_features(due) for i in members])
-                state = np.stack([sessions[i].state for i in members])
+                state = np.stack([sessions[i].state for i in members], axis=1)
                 articulation, state = network.run({"features": features, "state": state}, ["articulation", "state_out"])
                 for row, i in enumerate(members):
-                    sessions[i].state = state[row]
+                    sessions[i].state = state[:, row]
                     frames[i] += sessions[i].take_articulation(articulation[row, :, self._head])
         for session in sessions:
             session.release_if_done()
         return frames
 
     def initial_state(self) -> NDArray[np.float32]:
-        """The recurrent state a stream starts with."""
+        """The recurrent state a stream starts with, shape (layers, hidden)."""
         assert self._network is not None
-        return np.zeros([size for size in self._network.inputs["state"][1:] if isinstance(size, int)], np.float32)
+        return np.zeros([size for size in self._network.inputs["state"] if isinstance(size, int)], np.float32)
 
     def session_ended(self) -> None:
         """Called once by each session when its last frame is out or it is cancelled."""
