@@ -7,7 +7,7 @@ import sys
 import typer
 
 from ..errors import FacewaveError
-from . import animate, demo, inspect, providers
+from . import animate, demo, inspect, providers, serve
 
 app = typer.Typer(
     name="facewave",
@@ -22,6 +22,7 @@ app.command("animate")(animate.animate)
 app.command("demo")(demo.demo)
 app.command("inspect")(inspect.inspect)
 app.command("providers")(providers.providers)
+app.command("serve")(serve.serve)
 
 
 @app.callback(invoke_without_command=True)

@@ -24,8 +24,6 @@ from ..wire.a2f import Tuning
 from .defaults import ADVANCED, DEFAULTS, DEPLOYMENT, FILES, NOT_APPLICABLE, OPEN_SECTIONS, STYLIZATION
 from .limits import Limits
 
-logger = logging.getLogger("facewave.server")
-
 _LEVELS = {
     "trace": logging.DEBUG, "debug": logging.DEBUG, "info": logging.INFO, "warn": logging.WARNING,
     "error": logging.ERROR, "err": logging.ERROR, "critical": logging.CRITICAL,
@@ -147,9 +145,7 @@ def load_config(
     for name, changes in (overrides or {}).items():
         for key, value in changes.items():
             _set(files[name], key, value)
-    for note in notes:
-        logger.warning(note)
-    return _config(files, tuple(notes))
+    return _config(files, notes)
 
 
 def as_yaml(content: Mapping[str, Any]) -> str:
@@ -243,7 +239,7 @@ def _set(content: dict[str, Any], key: str, value: object) -> None:
     content[last] = value
 
 
-def _config(files: Mapping[str, dict[str, Any]], notes: tuple[str, ...]) -> ServerConfig:
+def _config(files: Mapping[str, dict[str, Any]], notes: list[str]) -> ServerConfig:
     stylization, deployment, advanced = files[STYLIZATION], files[DEPLOYMENT], files[ADVANCED]
     common, endpoints, telemetry = deployment["common"], deployment["endpoints"], deployment["telemetry"]
     pipeline = advanced["pipeline_parameters"]
@@ -273,7 +269,7 @@ def _config(files: Mapping[str, dict[str, Any]], notes: tuple[str, ...]) -> Serv
         limits=Limits(**{key: value for key, value in advanced["input_sanitization"].items() if key in bounds}),
         queue_frames=max(1, pipeline["queue_size_after_a2f"]),
         paced_fps=None if pipeline["burst_mode"] else pipeline["blendshape_streaming_fps"],
-        tuning=_tuning(stylization, temporal_smoothing=advanced["a2f"]["temporal_smoothing"]),
+        tuning=_tuning(stylization, notes, temporal_smoothing=advanced["a2f"]["temporal_smoothing"]),
         inactive=tuple(
             channel for name, active in shapes["active_poses"].items() if not active and (channel := canonical(name))
         ),
@@ -284,11 +280,11 @@ def _config(files: Mapping[str, dict[str, Any]], notes: tuple[str, ...]) -> Serv
         metrics_address=telemetry["prometheus_endpoint"] if telemetry["metrics_enabled"] else None,
         traces_endpoint=telemetry["otlp_http_traces_endpoint"] if telemetry["traces_enabled"] else None,
         service_name=telemetry["service_name"],
-        notes=notes,
+        notes=tuple(notes),
     )
 
 
-def _tuning(stylization: Mapping[str, Any], *, temporal_smoothing: bool) -> Tuning:
+def _tuning(stylization: Mapping[str, Any], notes: list[str], *, temporal_smoothing: bool) -> Tuning:
     """The parameters in force where a header is silent; a value outside its range is an error here."""
     post = stylization["a2e"]["post_processing_params"]
     shapes = stylization["a2f"]["blendshape_params"]
@@ -296,7 +292,7 @@ def _tuning(stylization: Mapping[str, Any], *, temporal_smoothing: bool) -> Tuni
     for name, value in stylization["a2f"]["face_params"].items():
         row = face_parameter(name)
         if row is None:
-            logger.warning("%s: a2f.face_params.%s: unknown face parameter, ignored", STYLIZATION, name)
+            notes.append(f"{STYLIZATION}: unknown key a2f.face_params.{name}, ignored")
         else:
             face[row.name] = value
     if not temporal_smoothing:
