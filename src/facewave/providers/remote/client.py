@@ -137,6 +137,8 @@ class Inbox:
     """Responses in order, then the way the stream ended."""
 
     def __init__(self) -> None:
+        self.arrived: Callable[[], None] = lambda: None
+        """Called for each response, from the thread that receives it."""
         self._changed = threading.Condition()
         self._parts: deque[Any] = deque()
         self._ended = False
@@ -145,6 +147,7 @@ class Inbox:
 
     def put(self, part: Any) -> None:
         """Add a response; waits while too many are waiting, which slows the service down."""
+        self.arrived()
         with self._changed:
             while len(self._parts) >= _MAX_WAITING_PARTS and not self._closed:
                 self._changed.wait()
@@ -166,6 +169,12 @@ class Inbox:
             self._failure = None
             self._parts.clear()
             self._changed.notify_all()
+
+    @property
+    def closed(self) -> bool:
+        """Whether nobody takes any more."""
+        with self._changed:
+            return self._closed
 
     @property
     def exhausted(self) -> bool:
@@ -219,6 +228,7 @@ class Call:
         self._name = name
         self.outbox = Outbox()
         self.inbox = Inbox()
+        self.inbox.arrived = self.outbox.answered
         self._rpc: Any = None
         self._cancelled = threading.Event()
         self._lock = threading.Lock()
@@ -278,7 +288,6 @@ class Call:
                 self._rpc = self._start(self.outbox.messages())
             for part in self._rpc:
                 received += 1
-                self.outbox.answered()
                 self.inbox.put(part)
         except grpc.RpcError as error:
             if self._cancelled.is_set():
@@ -289,6 +298,8 @@ class Call:
                 lost = error.code() is grpc.StatusCode.UNAVAILABLE and not self.outbox.flowing.is_set()
                 doing = "connecting" if lost else "starting a clip"
             return remote_error(error, self._connection, doing=doing)
+        except grpc.FutureCancelledError:
+            return None
         except ValueError as error:
             # gRPC's word for a channel that has been closed.
             return RemoteError(f"{self._connection.target}: the connection was closed: {error}", retryable=True)

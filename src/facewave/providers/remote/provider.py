@@ -179,6 +179,14 @@ class ControllerLine:
         """Drop the clip."""
         self._call.cancel()
 
+    def close(self) -> None:
+        """Nothing is held beyond the call itself, which has ended."""
+
+    @property
+    def silence(self) -> str:
+        """What is probably wrong where nothing comes."""
+        return "the service is stuck or overloaded, or starts only after more audio than was sent"
+
 
 class LearnedRate:
     """The frame rate of a service: unknown, then as its last stream had it."""

@@ -61,6 +61,15 @@ class Line(Protocol):
         """Drop the clip."""
         ...
 
+    def close(self) -> None:
+        """The clip is complete: release what it held."""
+        ...
+
+    @property
+    def silence(self) -> str:
+        """What is probably wrong where nothing comes."""
+        ...
+
 
 class RemoteSession:
     """One stream through a service."""
@@ -238,7 +247,7 @@ class RemoteSession:
             elif self._state == "ended" and silent_s > self._options.stall_timeout_s:
                 raise RemoteError(
                     f"nothing came for {self._options.stall_timeout_s:g} s after {self._reader.received} frames; "
-                    "the service is stuck or overloaded",
+                    f"{self._line.silence if self._reader.received == 0 else 'the service is stuck or overloaded'}",
                     retryable=True,
                 )
         except RemoteError as error:
@@ -258,6 +267,7 @@ class RemoteSession:
         if count < expected:
             self._reader.note(f"the service declared success after {count} frames, {expected} were expected")
         self._complete = True
+        self._line.close()
         return frames
 
     def _send_waiting(self) -> None:
