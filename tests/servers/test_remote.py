@@ -15,13 +15,14 @@ import pytest
 from numpy.typing import NDArray
 
 from facewave.blendshapes import ARKIT, CHANNELS, TONGUE
-from facewave.emotions import EMOTIONS, EmotionSettings, EmotionTrack
+from facewave.emotions import EMOTIONS, EmotionSettings, EmotionTrack, replaced_from
 from facewave.errors import AudioError, RemoteError, SessionError, SettingsError
 from facewave.frames import Animation, Frame
 from facewave.providers.remote.connection import Connection
 from facewave.providers.remote.options import RemoteOptions, RetryPolicy
-from facewave.providers.remote.provider import RemoteA2F, animate_clip
+from facewave.providers.remote.provider import RemoteA2F
 from facewave.providers.remote.session import RemoteSession
+from facewave.providers.remote.whole_clip import animate_clip
 from facewave.streams import StreamSettings
 from facewave.timing import frames_in, sample_of
 from tests.servers.awkward import NAMES_68, AwkwardServer, Cable, Habits, expected_weights
@@ -271,8 +272,7 @@ def test_a_new_track_replaces_the_old_one_from_its_first_key_on(
     frames += session.finish()
     reported = np.stack([frame.emotion for frame in frames if frame.emotion is not None])
     samples = np.array([frame.sample for frame in frames])
-    want = np.where((samples >= 9600)[:, None], new.at(samples), old.at(samples))
-    np.testing.assert_allclose(reported, want, atol=1e-5)
+    np.testing.assert_allclose(reported, replaced_from(old, new).at(samples), atol=1e-5)
 
 
 def test_an_emotion_vector_of_a_models_own_is_refused(server: AwkwardServer) -> None:
@@ -463,10 +463,12 @@ def test_a_whole_clip_is_sent_again_only_where_that_was_asked_for(
         if len(server.clips) == 3:
             server.habits = Habits()
 
-    _, frames = animate_clip(provider, speech, StreamSettings(), attempts=5, progress=recover)
-    np.testing.assert_allclose(weights(list(frames)), wanted(speech, Fraction(30), ARKIT), atol=1e-6)
+    take = animate_clip(provider, speech, StreamSettings(), attempts=5, progress=recover)
+    np.testing.assert_allclose(take.animation.weights, wanted(speech, Fraction(30), ARKIT), atol=1e-6)
+    assert take.attempts == len(server.clips) - 1
     assert len(server.clips) in (3, 4)  # The recovery may come a moment too late for the third.
-    assert seen[-1] == len(frames)
+    assert seen[-1] == len(take.animation)
+    assert 0 < take.first_frame_s <= take.spent_s
 
 
 def test_allocate_connects_and_free_waits_for_the_last_session(

@@ -7,7 +7,7 @@ import sys
 import typer
 
 from ..errors import FacewaveError
-from . import animate, demo, inspect, providers, serve
+from . import animate, call, demo, health, inspect, providers, serve
 
 app = typer.Typer(
     name="facewave",
@@ -19,7 +19,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("animate")(animate.animate)
+app.command("call")(call.call)
 app.command("demo")(demo.demo)
+app.command("health")(health.health)
 app.command("inspect")(inspect.inspect)
 app.command("providers")(providers.providers)
 app.command("serve")(serve.serve)

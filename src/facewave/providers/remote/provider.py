@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from itertools import count
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from ...errors import RemoteError, SettingsError
-from ...frames import Frame
+from ...errors import SettingsError
 from ...settings import FacewaveSettings
 from ...streams import StreamSettings
 from ...timing import SAMPLE_RATE
@@ -231,55 +226,6 @@ class LearnedRate:
                 f"frame rate: found {asked}, but the service animates at {rates} frames per second, which a client "
                 "cannot choose; ask for no rate and resample the animation"
             )
-
-
-def animate_clip(
-    provider: RemoteA2F,
-    samples: NDArray[np.float32],
-    settings: StreamSettings,
-    *,
-    attempts: int = 1,
-    progress: Callable[[int], None] | None = None,
-) -> tuple[RemoteSession, Sequence[Frame]]:
-    """Animate a whole clip, sending it again from its beginning where a try failed half-way: for offline work only.
-
-    Args:
-        provider: The service.
-        samples: Shape (n,), mono in [-1, 1], 16 kHz.
-        settings: Emotion, face parameters and so on.
-        attempts: Times the whole clip may be sent; 1 never sends it again.
-        progress: Called with the number of frames so far; it falls back to 0 with a new try.
-
-    Returns:
-        The finished session, for its rate and notices, and every frame of the try that succeeded.
-
-    Raises:
-        RemoteError: No try succeeded.
-    """
-    for attempt in count(1):
-        session = provider.open(settings)
-        frames: list[Frame] = []
-        try:
-            for start in range(0, len(samples), SAMPLE_RATE):
-                frames += session.push(samples[start : start + SAMPLE_RATE])
-                if progress:
-                    progress(len(frames))
-            session.end()
-            while not session.done:
-                frames += session.take(0.5)
-                if progress:
-                    progress(len(frames))
-        except RemoteError as failure:
-            session.cancel()
-            if attempt >= attempts or not failure.retryable:
-                raise
-            log.warning("%s; sending the whole clip again (try %d of %d)", failure, attempt + 1, attempts)
-        except BaseException:
-            session.cancel()
-            raise
-        else:
-            return session, frames
-    raise AssertionError("count never ends")
 
 
 def remote_a2f(settings: FacewaveSettings) -> RemoteA2F:

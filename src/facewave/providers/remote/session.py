@@ -10,12 +10,12 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ...audio.clip import as_float32
 from ...emotions import EmotionTrack
-from ...errors import AudioError, RemoteError, SessionError
+from ...errors import RemoteError, SessionError
 from ...frames import Frame, StreamInfo
 from ...timing import SAMPLE_RATE, frames_in
 from ...wire.a2f import EmotionKeys, pcm_of
+from ..base import checked_samples
 from .emotions import KeyLedger
 from .options import RemoteOptions
 from .reader import FrameReader
@@ -145,9 +145,7 @@ class RemoteSession:
             RemoteError: The service failed; frames that came before have been returned.
         """
         self._require_open("push")
-        if np.ndim(samples) != 1:
-            raise AudioError(f"samples: found shape {np.shape(samples)}, expected (n,)")
-        checked = as_float32(samples, "samples")[:, 0]
+        checked = checked_samples(samples)
         if emotion is not None:
             self._ledger.replace(emotion)
         if len(checked) and self._failure is None:
@@ -293,4 +291,4 @@ class RemoteSession:
     def _require_open(self, what: str) -> None:
         if self._state != "open":
             how = "cancelled" if self._state == "cancelled" else "finished"
-            raise SessionError(f"{what}: the session has been {how}; open a new one for the next clip")
+            raise SessionError(f"{what}: the session has been {how}; open a new session for a new clip")
