@@ -71,7 +71,9 @@ async def serve_http(address: str, routes: Routes) -> asyncio.Server:
     try:
         return await asyncio.start_server(answer, host, port, limit=_MAX_REQUEST)
     except OSError as error:
-        raise SettingsError(f"HTTP on {address}: cannot listen ({error.strerror or error}); choose another or none") from error
+        raise SettingsError(
+            f"HTTP on {address}: cannot listen ({error.strerror or error}); choose another or none"
+        ) from error
 
 
 def split_address(address: str) -> tuple[str, int]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
+from typing import Any
 
 import grpc
 
@@ -68,7 +69,7 @@ class LegacyService:
                 self._check_ids(header.animation_ids)
                 ids.CopyFrom(header.animation_ids)
                 await self._host.open(stream, header)
-                stream.accepted.set()
+                stream.accept()
             elif part == "audio_with_emotion":
                 stream.receive(request.audio_with_emotion)
             else:
@@ -91,7 +92,19 @@ class LegacyService:
             )
 
     async def _push(self, stream: Stream, ids: AnimationIds) -> animation.Status:
-        await stream.accepted.wait()
+        await stream.wait_accepted()
+        pushing = asyncio.ensure_future(self._send(stream, ids))
+        try:
+            ends: set[asyncio.Future[Any]] = {pushing, stream.failure}
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            if stream.failure.done():
+                raise stream.refusal
+            return pushing.result()
+        finally:
+            pushing.cancel()
+            await asyncio.gather(pushing, return_exceptions=True)
+
+    async def _send(self, stream: Stream, ids: AnimationIds) -> animation.Status:
         async with grpc.aio.insecure_channel(self._target) as channel:
             try:
                 async with asyncio.timeout(RECEIVER_WAIT_S):

@@ -44,7 +44,11 @@ class JsonLines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """`time`, `level`, `message`, and whatever else the line carries."""
-        line: dict[str, object] = {"time": _time(record), "level": record.levelname.lower(), "message": record.getMessage()}
+        line: dict[str, object] = {
+            "time": _time(record),
+            "level": record.levelname.lower(),
+            "message": record.getMessage(),
+        }
         line.update(_extra(record))
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)

@@ -81,7 +81,7 @@ class ControllerService:
                         f"the first message must be the header; found {part or 'an empty message'}",
                     )
                 await self._host.open(stream, request.audio_stream_header)
-                stream.accepted.set()
+                stream.accept()
             elif part == "audio_with_emotion":
                 stream.receive(request.audio_with_emotion)
             elif part == "end_of_audio":
@@ -97,7 +97,7 @@ class ControllerService:
         stream.end()
 
     async def _answer(self, stream: Stream, context: Context) -> None:
-        await stream.accepted.wait()
+        await stream.wait_accepted()
         await context.write(animation.stream_header(self._host.shape.channels, stream.sample_rate, stream.started))
         async for frame in stream.frames():
             await context.write(frame)
@@ -111,7 +111,12 @@ class ControllerService:
 async def run_call(
     stream: Stream, context: Context, reading: Coroutine[Any, Any, None], answering: Coroutine[Any, Any, _Result]
 ) -> _Result:
-    """Run both halves of a call until the answer is complete or something fails; then free all it held."""
+    """Run both halves of a call until the answer is complete or something fails; then free all it held.
+
+    `answering` must end by itself once `stream.failure` is done. It is not cancelled, because gRPC cannot send a call's
+    error while one of its messages is under way: a client that does not read gets its error when it reads. By then the
+    call holds nothing but that message.
+    """
     reader = asyncio.ensure_future(_reported(stream, reading))
     writer = asyncio.ensure_future(_reported(stream, answering))
     outcome = "CANCELLED"
@@ -123,9 +128,9 @@ async def run_call(
             return result[0]
         refusal = stream.refusal
         outcome = refusal.code.name
-        # The place is free before the client learns that the call is over.
-        stream.host.leave_place(stream)
-        writer.cancel()
+        # Everything is free before the client learns that the call is over.
+        stream.host.close(stream, outcome)
+        await asyncio.wait({writer})
         await abort(context, refusal)
     finally:
         reader.cancel()

@@ -112,7 +112,9 @@ class Host:
         return self.shape.fps if low <= self.shape.fps <= high else None
 
     def close(self, stream: Stream, outcome: str) -> None:
-        """The call is over; its place is free and its session released. Once for each call."""
+        """The call is over; its place is free and its session released. Idempotent."""
+        if stream not in self._watched:
+            return
         self._watched.discard(stream)
         if stream.clip_or_none is not None:
             self.engine.remove(stream)
@@ -191,10 +193,9 @@ class Stream:
         """To be sent to the client before the final status."""
         self.failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Completes with an exception when the call must end early."""
-        self.accepted = asyncio.Event()
-        """Set once the header has been accepted."""
         self.clip_or_none: Clip | None = None
         self._changed = asyncio.Event()
+        self._accepted = asyncio.Event()
 
     @property
     def clip(self) -> Clip:
@@ -205,6 +206,23 @@ class Stream:
     @clip.setter
     def clip(self, clip: Clip) -> None:
         self.clip_or_none = clip
+
+    def accept(self) -> None:
+        """The header has been accepted."""
+        self._accepted.set()
+
+    async def wait_accepted(self) -> None:
+        """Wait until the header has been accepted.
+
+        Raises:
+            RefusalError: The call has failed.
+        """
+        await self._accepted.wait()
+        self._check()
+
+    def _check(self) -> None:
+        if self.failure.done():
+            raise self.refusal
 
     def receive(self, message: AudioWithEmotion) -> None:
         """Take audio and emotions.
@@ -223,6 +241,7 @@ class Stream:
             keys = a2f.emotion_keys_of(message.emotions, notes)
             for note in notes:
                 logger.debug("emotions: %s", note, extra={"sid": self.number})
+        self._check()
         self.clip.receive(message.audio_buffer, keys)
         self.host.engine.ready(self)
 
@@ -256,6 +275,8 @@ class Stream:
                 logger.warning("%s", refusal, extra={"sid": self.number, "code": refusal.code.name})
             self.failure.set_exception(refusal)
             self.failure.exception()  # Read now: a call that ended otherwise never looks.
+            self._changed.set()
+            self._accepted.set()
 
     def advanced(self, error: Exception | None) -> None:
         """The engine has worked on the clip."""
@@ -264,15 +285,20 @@ class Stream:
         self._changed.set()
 
     async def frames(self) -> AsyncIterator[bytes]:
-        """Encoded frame messages as they become ready, paced where the configuration says so."""
+        """Encoded frame messages as they become ready, paced where the configuration says so.
+
+        Raises:
+            RefusalError: The call has failed.
+        """
         clip, fps = self.clip, self.host.config.paced_fps
         first_sent = 0.0
         while not clip.finished:
+            self._check()
             message = clip.take()
             if message is None:
                 self._changed.clear()
                 # A turn may have ended between the look and the clearing.
-                if not clip.waiting_frames and not clip.finished:
+                if not clip.waiting_frames and not clip.finished and not self.failure.done():
                     await self._changed.wait()
                 continue
             if self.delivered == 0:
