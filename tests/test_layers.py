@@ -12,13 +12,14 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "src" / "facewave"
 
-VALUES = {"errors", "timing", "blendshapes", "emotions", "parameters", "streams", "frames"}
+VALUES = {"errors", "timing", "blendshapes", "emotions", "parameters", "streams", "frames", "visemes"}
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
     "timing": {"errors"},
     "blendshapes": {"errors"},
     "emotions": {"errors", "timing"},
     "parameters": {"errors"},
+    "visemes": set(),
     "streams": {"errors", "blendshapes", "emotions", "parameters"},
     "frames": {"errors", "timing", "blendshapes", "outputs"},  # The one door: Animation.load and .save.
     "emotion_files": VALUES,

@@ -167,10 +167,9 @@ def corpus_summary(settings: Settings) -> str:
     train = [row for row in made.values() if row["split"] == "train"]
     hours = sum(row["seconds"] for row in train) / 3600
     text = f"{hours:.2f} h synthetic in {len({row['language'] for row in train})} languages"
-    recorded = settings.data / "prepared" / "train-human.json"
-    if recorded.exists():
-        found = json.loads(recorded.read_text("utf8"))
-        text += f", {found['seconds'] / 3600:.2f} h recorded from {', '.join(sorted(found['corpora']))}"
+    recorded = [json.loads(path.read_text("utf8")) for path in sorted((settings.data / "prepared").glob("train-human-*.json"))]
+    if recorded:
+        text += f", {sum(r['seconds'] for r in recorded) / 3600:.2f} h recorded ({', '.join(r['corpus'] for r in recorded)})"
     return text
 
 

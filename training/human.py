@@ -37,8 +37,8 @@ from training.align import SAMPLE_RATE, Alignment, AlignmentError, SphinxAligner
 from training.pronounce import Phone, espeak_words, ipa_symbols
 
 SPHINX_BIAS_S = 0.006
-"""Added to every boundary. PocketSphinx sets boundaries early: 5 to 7 ms on three flite voices, whose times are exact, and
-6.5 ms on four LibriSpeech speakers against the Montreal Forced Aligner (`python -m training.align_check`)."""
+"""Added to every boundary. PocketSphinx sets boundaries early: 5 to 7 ms on three flite voices, whose times are exact,
+and 6.5 ms on four LibriSpeech speakers against the Montreal Forced Aligner (`python -m training.align_check`)."""
 
 TEST_SPEAKERS = frozenset({"kerstin", "nathalie"})
 """Single-speaker corpora kept whole for testing: German and Dutch."""

@@ -7,6 +7,7 @@ from torch import nn
 
 from facewave.features.log_mel import N_MELS
 from facewave.providers.embedded.articulation import CLASSES, PARAMETERS
+from training import gru
 
 STEP_HZ = 60
 LOOK_AHEAD_STEPS = (3, 6)
@@ -52,7 +53,7 @@ class Network(nn.Module):
         """
         batch, steps = features.shape[0], features.shape[1]
         x = torch.relu(self.front((features - self.mean) * self.scale))
-        x, state = self.gru(x, state)
+        x, state = gru.run(self.gru, x, state) if torch.is_grad_enabled() else self.gru(x, state)
         mouth = torch.sigmoid(self.articulation(x)).reshape(batch, steps, len(LOOK_AHEAD_STEPS), len(PARAMETERS))
         logits = self.phones(x).reshape(batch, steps, len(LOOK_AHEAD_STEPS), len(CLASSES))
         return mouth, logits, state

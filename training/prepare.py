@@ -2,8 +2,9 @@
 
     python -m training.prepare training/configs/base.toml
 
-Writes `prepared/SET.npz` for the sets `train-synthetic`, `train-human`, `val-synthetic` and `val-human`. Training sets
-also get altered copies of each clip, and silence or room noise around every clip, which the targets call rest.
+Writes `prepared/SPLIT-SOURCE-CORPUS.npz` (`train-human-an4`, `val-synthetic-synthetic`, ...), each with a `.json` that says
+how much it holds. Training sets also get altered copies of each clip, and silence or room noise around every clip, which
+the targets call rest.
 """
 
 from __future__ import annotations
@@ -62,7 +63,17 @@ class Prepared:
     """Shape (clips + 1,): first step of each clip, and the end."""
 
 
-def synthetic(settings: Settings, split: str) -> Iterator[Clip]:
+def corpora(settings: Settings, split: str, source: str) -> list[str]:
+    """Names of the corpora of a source that have clips in a split."""
+    if source == "synthetic":
+        return ["synthetic"]
+    path = settings.human.alignments / "split.tsv"
+    if not path.exists():
+        return []
+    return sorted({row["corpus"] for row in _rows(path) if row["split"] == split} - set(settings.human.leave_out))
+
+
+def synthetic(settings: Settings, split: str, corpus: str = "synthetic") -> Iterator[Clip]:
     """The synthetic clips of a split."""
     for shard in settings.shards:
         if shard.split == split:
@@ -72,18 +83,19 @@ def synthetic(settings: Settings, split: str) -> Iterator[Clip]:
                            samples.astype(np.float32) / 32768, phones)  # fmt: skip
 
 
-def human(settings: Settings, split: str) -> Iterator[Clip]:
-    """The recorded clips of a split; none if there are no alignments."""
+def human(settings: Settings, split: str, corpus: str | None = None) -> Iterator[Clip]:
+    """The recorded clips of a split, of one corpus or of all; none if there are no alignments."""
     folder, speech = settings.human.alignments, settings.human.speech
     if not (folder / "alignments.tsv").exists() or not (speech / "index.tsv").exists():
         return
     timed: dict[str, list[Phone]] = {}
     for row in _rows(folder / "alignments.tsv"):
-        timed.setdefault(row["id"], []).append((float(row["start_s"]), float(row["end_s"]), row["ipa"]))
+        timed.setdefault(row["id"], []).append((float(row["start_s"]), float(row["end_s"]), row["phone"]))
     chosen = {row["id"]: row for row in _rows(folder / "split.tsv") if row["split"] == split}
     by_file: dict[str, list[dict[str, str]]] = {}
     for row in _rows(speech / "index.tsv"):
-        if row["id"] in chosen and row["id"] in timed and row["corpus"] not in settings.human.leave_out:
+        wanted = corpus in (None, row["corpus"]) and row["corpus"] not in settings.human.leave_out
+        if wanted and row["id"] in chosen and row["id"] in timed:
             by_file.setdefault(row["file"], []).append(row)
     for file, rows in by_file.items():
         audio = soundfile.read(speech / file, dtype="float32")[0]
@@ -126,14 +138,14 @@ def steps_of(clip: Clip) -> tuple[NDArray[np.float32], NDArray[np.float32], NDAr
     return stacked, curves(clip.phones, n, clip.samples), classes(clip.phones, n)
 
 
-def prepare(clips: Iterator[Clip], variants: int, seed: int, label: str) -> tuple[Prepared, dict[str, float]] | None:
-    """Features and targets of clips, each with `variants` altered copies, and the seconds of each corpus before
-    alteration; None if there are no clips."""
+def prepare(clips: Iterator[Clip], variants: int, seed: int, label: str) -> tuple[Prepared, float] | None:
+    """Features and targets of clips, each with `variants` altered copies, and the seconds before alteration;
+    None if there are no clips."""
     rng = np.random.default_rng(seed)
-    seconds: dict[str, float] = {}
+    seconds = 0.0
     features, targets, ids, lengths = [], [], [], []
     for number, clip in enumerate(clips):
-        seconds[clip.corpus] = seconds.get(clip.corpus, 0.0) + len(clip.samples) / 16000
+        seconds += len(clip.samples) / 16000
         versions = [clip]
         for _ in range(variants):
             samples, stretch = varied(clip.samples, rng)
@@ -159,35 +171,43 @@ def save(path: Path, prepared: Prepared) -> None:
     temporary.replace(path)
 
 
-def load_set(path: Path) -> Prepared | None:
-    """Read a set; None if the file does not exist."""
-    if not path.exists():
+def load_sets(settings: Settings, split: str, source: str) -> Prepared | None:
+    """All corpora of a source (`synthetic` or `human`) as one set; None if there are none."""
+    parts = []
+    for path in sorted((settings.data / "prepared").glob(f"{split}-{source}-*.npz")):
+        with np.load(path) as file:
+            if file["targets"].shape[1:] != (len(PARAMETERS),):
+                raise ValueError(f"{path}: made for another list of parameters; delete it and run training.prepare again")
+            parts.append(Prepared(file["features"], file["targets"], file["classes"], file["starts"]))
+    if not parts:
         return None
-    with np.load(path) as file:
-        if file["targets"].shape[1:] != (len(PARAMETERS),):
-            raise ValueError(f"{path}: made for another list of parameters; delete it and run training.prepare again")
-        return Prepared(file["features"], file["targets"], file["classes"], file["starts"])
+    before = np.cumsum([0] + [int(part.starts[-1]) for part in parts])
+    starts = [part.starts[:-1] + offset for part, offset in zip(parts, before[:-1], strict=True)]
+    return Prepared(
+        np.concatenate([part.features for part in parts]), np.concatenate([part.targets for part in parts]),
+        np.concatenate([part.classes for part in parts]), np.concatenate([*starts, before[-1:]]).astype(np.int64),
+    )  # fmt: skip
 
 
 def main(settings: Settings) -> None:
     folder = settings.data / "prepared"
     folder.mkdir(parents=True, exist_ok=True)
     for split in ("val", "train"):
+        variants = settings.train.variants if split == "train" else 0
         for source, clips in (("synthetic", synthetic), ("human", human)):
-            path = folder / f"{split}-{source}.npz"
-            if path.exists():
-                continue
-            variants = settings.train.variants if split == "train" else 0
-            made = prepare(clips(settings, split), variants, settings.seed, path.stem)
-            if made is None:
-                print(f"prepare {path.stem}: nothing there", flush=True)
-                continue
-            prepared, seconds = made
-            save(path, prepared)
-            summary = {"seconds": round(sum(seconds.values())), "corpora": {k: round(v) for k, v in sorted(seconds.items())}}
-            path.with_suffix(".json").write_text(json.dumps(summary, indent=1), "utf8")
-            hours = prepared.starts[-1] / 60 / 3600
-            print(f"prepare {path.stem}: {len(prepared.starts) - 1} clips, {hours:.2f} h", flush=True)
+            # Clips of a corpus follow one another; those already made are skipped without reading their sound again.
+            for corpus in corpora(settings, split, source):
+                path = folder / f"{split}-{source}-{corpus}.npz"
+                if path.exists():
+                    continue
+                made = prepare(clips(settings, split, corpus), variants, settings.seed, path.stem)
+                if made is None:
+                    continue
+                prepared, seconds = made
+                save(path, prepared)
+                summary = {"corpus": corpus, "clips": len(prepared.starts) - 1, "seconds": round(seconds)}
+                path.with_suffix(".json").write_text(json.dumps(summary), "utf8")
+                print(f"prepare {path.stem}: {prepared.starts[-1] / 60 / 3600:.2f} h with copies", flush=True)
 
 
 if __name__ == "__main__":

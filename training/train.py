@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from facewave.providers.embedded.articulation import CLASSES, PARAMETERS
 from training.augment import FeatureNoise
 from training.network import LOOK_AHEAD_STEPS, N_INPUTS, Network
-from training.prepare import Prepared, load_set
+from training.prepare import Prepared, load_sets
 from training.settings import Settings, load
 
 THREADS = 2
@@ -114,11 +114,10 @@ def learning_rate(step: int, settings: Settings) -> float:
 
 def training_sets(settings: Settings) -> list[tuple[Prepared, float]]:
     """Synthetic and, where present, recorded speech, with their shares of a batch."""
-    folder = settings.data / "prepared"
-    made = load_set(folder / "train-synthetic.npz")
+    made = load_sets(settings, "train", "synthetic")
     if made is None:
-        raise FileNotFoundError(f"{folder}/train-synthetic.npz is missing; run python -m training.prepare {settings.path}")
-    spoken = load_set(folder / "train-human.npz")
+        raise FileNotFoundError(f"{settings.data}/prepared has no training set; run python -m training.prepare {settings.path}")
+    spoken = load_sets(settings, "train", "human")
     share = settings.human.share if spoken is not None else 0.0
     return [(made, 1 - share)] + ([(spoken, share)] if spoken is not None else [])
 
@@ -163,7 +162,7 @@ def main(settings: Settings) -> None:
     # Seeded by the step too: a resumed run sees other batches than the ones it began with.
     batches = Batches(sets, settings.train.batch, settings.train.length, settings.seed + first)
     noise = FeatureNoise(settings.seed + first)
-    checks = {name: load_set(settings.data / "prepared" / f"val-{name}.npz") for name in ("synthetic", "human")}
+    checks = {name: load_sets(settings, "val", name) for name in ("synthetic", "human")}
 
     def save(step: int) -> None:
         temporary = checkpoint_path.with_suffix(".tmp")

@@ -1,4 +1,4 @@
-"""Golden tests: every case of every stage of the set in use becomes one test; the largest errors are printed at the end.
+"""Golden tests: every case of every stage of the set in use becomes one test; the largest errors are printed.
 
 A test asks for the cases of its stage with `@pytest.mark.golden("stage")` and the argument `case`, and compares with
 the fixture `within`, which keeps the largest error per stage and array for the table.

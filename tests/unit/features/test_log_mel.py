@@ -40,8 +40,8 @@ def test_energies_are_librosas_for_the_same_windows() -> None:
     # librosa centres the 400-sample window in its 512 samples: it begins 56 samples into them.
     lag = (features.N_FFT - features.WINDOW) // 2
     shifted = librosa.feature.melspectrogram(
-        y=padded[features.WINDOW + 400 - features.WINDOW - lag :], sr=16000, n_fft=features.N_FFT, win_length=features.WINDOW,
-        hop_length=400, window="hann", center=False, n_mels=features.N_MELS, power=2.0,
+        y=padded[features.WINDOW + 400 - features.WINDOW - lag :], sr=16000, n_fft=features.N_FFT,
+        win_length=features.WINDOW, hop_length=400, window="hann", center=False, n_mels=features.N_MELS, power=2.0,
     )  # fmt: skip
     assert power.shape[1] > 10
     ours = got[2::3]  # frames that end at 400, 800, ...

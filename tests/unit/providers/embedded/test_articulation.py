@@ -1,6 +1,8 @@
-"""The map from twelve parameters to blend shapes: what every mouth must satisfy, and what some mouths must look like."""
+"""The map from twelve parameters to blend shapes: what every mouth must satisfy, and how some mouths must look."""
 
 from __future__ import annotations
+
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -13,12 +15,13 @@ from facewave.providers.embedded.articulation import (
     CLASSES,
     LINEAR,
     LIP_GAP,
-    OVR_VISEMES,
     PARAMETERS,
-    VISEME,
+    VISEME_OF,
     lip_gap,
     to_blendshapes,
-)  # fmt: skip
+    to_visemes,
+)
+from facewave.visemes import VISEMES
 
 
 def mouth(**values: float) -> NDArray[np.float32]:
@@ -72,7 +75,7 @@ def test_a_closure_also_shows_on_rigs_without_its_corrective() -> None:
 
 def test_closing_never_opens_the_lips() -> None:
     gaps = [lip_gap(to_blendshapes(mouth(**OPEN, close=c)))[0] for c in np.linspace(0, 1, 21)]
-    assert all(later <= earlier + 1e-6 for earlier, later in zip(gaps[:-1], gaps[1:], strict=True))
+    assert all(later <= earlier + 1e-6 for earlier, later in pairwise(gaps))
 
 
 def test_a_labiodental_tucks_the_lower_lip_and_leaves_the_upper_up() -> None:
@@ -104,7 +107,12 @@ def test_gap_counts_each_channel_by_its_slope() -> None:
 def test_tables_name_known_things() -> None:
     assert all(name in INDEX for name, _, _ in LINEAR)
     assert all(name in INDEX for name in LIP_GAP)
-    assert set(VISEME) == set(CLASSES)
+    assert set(VISEME_OF) == set(CLASSES)
     assert len(CLASSES) == 24
-    assert len(OVR_VISEMES) == 15
-    assert all(name in OVR_VISEMES and 0 <= number <= 21 for name, number in VISEME.values())
+
+
+def test_every_class_shows_as_one_viseme_and_every_viseme_is_shown() -> None:
+    visemes = to_visemes(np.eye(len(CLASSES), dtype=np.float32))
+    assert [VISEMES[i] for i in visemes.argmax(axis=1)] == [VISEME_OF[name] for name in CLASSES]
+    assert visemes.sum(axis=1).tolist() == [1.0] * len(CLASSES)
+    assert visemes.any(axis=0).all()
