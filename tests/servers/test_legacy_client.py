@@ -294,6 +294,15 @@ def test_without_an_address_the_message_names_the_section(monkeypatch: pytest.Mo
         provider.open(StreamSettings())
 
 
+def test_project_settings_choose_the_way(service: LegacyService, speech: NDArray[np.float32]) -> None:
+    environment = {"FACEWAVE_LEGACY_URL": service.url, "FACEWAVE_LEGACY_WAY": "controller"}
+    provider = legacy_a2f(load_settings(environment=environment))
+    assert_right(animated(provider, speech), speech)
+    provider.free()
+    with pytest.raises(SettingsError, match="deliver, pull or controller"):
+        legacy_a2f(load_settings(environment={"FACEWAVE_LEGACY_WAY": "x"}))
+
+
 def test_an_animation_stream_gives_frames_and_their_audio(service: LegacyService) -> None:
     service.keep("avatar", _parts(AnimationIds(stream_id="avatar"), 20, Fraction(60)))
     with AnimationStream(Connection(url=service.url), stream_id="avatar", options=OPTIONS) as stream:

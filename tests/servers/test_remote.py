@@ -363,6 +363,30 @@ def test_a_stall_is_an_error_after_the_given_time_and_releases_the_service(
     assert server.clips[0].over.wait(10)
 
 
+def test_a_service_that_falls_silent_is_noticed_while_speech_goes_on(
+    server: AwkwardServer, speech: NDArray[np.float32]
+) -> None:
+    server.habits = Habits(stall_after=10)
+    session = provider_for(server, QUICK).open(StreamSettings())
+
+    def talk() -> None:
+        for _ in range(400):
+            session.push(np.zeros(800, np.float32))
+            session.take(0.05)
+
+    with pytest.raises(RemoteError, match="nothing came for 1 s after 10 frames"):
+        talk()
+
+
+def test_a_speaker_who_pauses_is_no_failure(server: AwkwardServer, speech: NDArray[np.float32]) -> None:
+    session = provider_for(server, replace(QUICK, stall_timeout_s=0.2)).open(StreamSettings())
+    frames = [*session.push(speech[:8000]), *session.take(5.0)]
+    for _ in range(3):
+        frames += session.take(0.2)
+    frames += [*session.push(speech[8000:]), *session.finish()]
+    np.testing.assert_allclose(weights(frames), wanted(speech, Fraction(30), ARKIT), atol=1e-6)
+
+
 def test_a_stream_that_ends_early_without_a_status_is_an_error(
     server: AwkwardServer, speech: NDArray[np.float32]
 ) -> None:

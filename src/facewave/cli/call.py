@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -11,6 +11,7 @@ from .address import CaFile, CertFile, FunctionId, FunctionVersion, KeyFile, Key
 
 if TYPE_CHECKING:
     from ..providers.remote.connection import Connection
+    from ..providers.remote.legacy import Way
     from ..providers.remote.options import RemoteOptions
     from ..providers.remote.whole_clip import RemoteProvider, RemoteTake
 
@@ -122,7 +123,7 @@ def _provider(connection: Connection, options: RemoteOptions, way: str, listen: 
     from ..providers.remote.legacy import LegacyA2F, LegacyRoute
 
     # A wrong word is refused by the route itself, with those there are.
-    return LegacyA2F(connection, LegacyRoute(way, listen, pull_url), options)  # type: ignore[arg-type]
+    return LegacyA2F(connection, LegacyRoute(cast("Way", way), listen, pull_url), options)
 
 
 def _animated(provider: RemoteProvider, samples: Any, settings: Any, attempts: int, name: str) -> RemoteTake:

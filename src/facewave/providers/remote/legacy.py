@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import count
-from typing import Any, Literal
+from typing import Any, Literal, cast
 from uuid import uuid4
 
 from ...errors import RemoteError, SettingsError
@@ -371,6 +371,12 @@ def _ids(link: Link, route: LegacyRoute, options: RemoteOptions) -> AnimationIds
 
 
 def legacy_a2f(settings: FacewaveSettings) -> LegacyA2F:
-    """The provider that the project's settings describe, section `[legacy]`."""
+    """The provider that the project's settings describe, section `[legacy]`.
+
+    Raises:
+        SettingsError: A way or an address that cannot be used.
+    """
     legacy = settings.legacy
-    return LegacyA2F(Connection.of_settings(legacy), LegacyRoute(), RemoteOptions(stall_timeout_s=legacy.timeout_s))
+    # A wrong word for the way is refused by the route, which lists those there are.
+    route = LegacyRoute(cast(Way, legacy.way), legacy.listen, legacy.pull_url)
+    return LegacyA2F(Connection.of_settings(legacy), route, RemoteOptions(stall_timeout_s=legacy.timeout_s))

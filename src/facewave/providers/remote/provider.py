@@ -229,6 +229,10 @@ class LearnedRate:
 
 
 def remote_a2f(settings: FacewaveSettings) -> RemoteA2F:
-    """The provider that the project's settings describe, section `[remote]`."""
+    """The provider that the project's settings describe, section `[remote]`.
+
+    Raises:
+        SettingsError: An address or certificate that cannot be used.
+    """
     remote = settings.remote
     return RemoteA2F(Connection.of_settings(remote), RemoteOptions(stall_timeout_s=remote.timeout_s))

@@ -104,6 +104,7 @@ class RemoteSession:
         self._complete = False
         self._failure: RemoteError | None = None
         self._heard = time.monotonic()
+        self._n_samples_heard = 0
 
     @property
     def info(self) -> StreamInfo:
@@ -235,14 +236,14 @@ class RemoteSession:
                 self._learned(self._reader.info.frame_rate)
             silent_s = 0.0 if messages else time.monotonic() - self._heard
             if messages:
-                self._heard = time.monotonic()
+                self._heard, self._n_samples_heard = time.monotonic(), self._n_samples
             elif self._line.exhausted:
                 frames += self._closed()
             elif self._state == "ended" and self._reader.succeeded and silent_s > _GRACE_S:
                 # Success is the last message; a service that then leaves the call open has nothing more to say.
                 frames += self._closed()
                 self._line.cancel()
-            elif self._state == "ended" and silent_s > self._options.stall_timeout_s:
+            elif silent_s > self._options.stall_timeout_s and self._awaits_frames():
                 raise RemoteError(
                     f"nothing came for {self._options.stall_timeout_s:g} s after {self._reader.received} frames; "
                     f"{self._line.silence if self._reader.received == 0 else 'the service is stuck or overloaded'}",
@@ -250,6 +251,11 @@ class RemoteSession:
                 )
         except RemoteError as error:
             self._fail(error)
+
+    def _awaits_frames(self) -> bool:
+        """Whether silence means that something is wrong: a speaker who pauses gets no frames, and rightly so."""
+        unanswered_s = (self._n_samples - self._n_samples_heard) / SAMPLE_RATE
+        return self._state == "ended" or unanswered_s > self._options.stall_timeout_s
 
     def _closed(self) -> list[Frame]:
         """The answer is over: the last frames, or the reason why it should not be over yet."""
