@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -193,7 +194,7 @@ def test_a_delivery_under_unknown_ids_is_refused_and_disturbs_nobody(
 ) -> None:
     monkeypatch.setattr(receiver_module, "LATE_S", 0.1)
     service.habits = LegacyHabits(wrong_ids=True)
-    provider = delivering(service, HASTY)
+    provider = delivering(service, replace(OPTIONS, stall_timeout_s=3.0))
     with pytest.raises(RemoteError, match="nothing came"):
         animated(provider, speech)
     wait_for_answer(service)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from fractions import Fraction
+from types import SimpleNamespace
 
 import grpc
 import numpy as np
@@ -18,6 +19,7 @@ from facewave.blendshapes import ARKIT, CHANNELS, TONGUE
 from facewave.emotions import EMOTIONS, EmotionSettings, EmotionTrack, replaced_from
 from facewave.errors import AudioError, RemoteError, SessionError, SettingsError
 from facewave.frames import Animation, Frame
+from facewave.providers.remote import session as session_module
 from facewave.providers.remote.connection import Connection
 from facewave.providers.remote.options import RemoteOptions, RetryPolicy
 from facewave.providers.remote.provider import RemoteA2F
@@ -28,7 +30,7 @@ from facewave.timing import frames_in, sample_of
 from tests.servers.awkward import NAMES_68, AwkwardServer, Cable, Habits, expected_weights
 
 QUICK = RemoteOptions(
-    connect_timeout_s=5.0, stall_timeout_s=1.0, finish_timeout_s=20.0, retry=RetryPolicy(attempts=3, delay_s=0.05)
+    connect_timeout_s=30.0, stall_timeout_s=1.0, finish_timeout_s=20.0, retry=RetryPolicy(attempts=3, delay_s=0.05)
 )
 PATIENT = replace(QUICK, stall_timeout_s=30.0, finish_timeout_s=60.0)
 
@@ -357,7 +359,7 @@ def test_a_stall_is_an_error_after_the_given_time_and_releases_the_service(
 ) -> None:
     server.habits = Habits(stall_after=10)
     session = provider_for(server, QUICK).open(StreamSettings())
-    with pytest.raises(RemoteError, match="nothing came for 1 s after 10 frames") as caught:
+    with pytest.raises(RemoteError, match=r"nothing came for 1 s after \d+ frames") as caught:
         played(session, speech, 4000)
     assert caught.value.retryable
     assert server.clips[0].over.wait(10)
@@ -374,15 +376,20 @@ def test_a_service_that_falls_silent_is_noticed_while_speech_goes_on(
             session.push(np.zeros(800, np.float32))
             session.take(0.05)
 
-    with pytest.raises(RemoteError, match="nothing came for 1 s after 10 frames"):
+    with pytest.raises(RemoteError, match=r"nothing came for 1 s after \d+ frames"):
         talk()
 
 
-def test_a_speaker_who_pauses_is_no_failure(server: AwkwardServer, speech: NDArray[np.float32]) -> None:
-    session = provider_for(server, replace(QUICK, stall_timeout_s=0.2)).open(StreamSettings())
-    frames = [*session.push(speech[:8000]), *session.take(5.0)]
-    for _ in range(3):
-        frames += session.take(0.2)
+def test_a_speaker_who_pauses_is_no_failure(
+    server: AwkwardServer, speech: NDArray[np.float32], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passed_s = 0.0
+    clock = SimpleNamespace(monotonic=lambda: time.monotonic() + passed_s)
+    monkeypatch.setattr(session_module, "time", clock)
+    session = provider_for(server).open(StreamSettings())
+    frames = [*session.push(speech[:8000]), *session.take(20.0)]
+    passed_s = 10 * PATIENT.stall_timeout_s
+    frames += session.take()
     frames += [*session.push(speech[8000:]), *session.finish()]
     np.testing.assert_allclose(weights(frames), wanted(speech, Fraction(30), ARKIT), atol=1e-6)
 
