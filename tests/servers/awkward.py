@@ -228,6 +228,7 @@ class Cable:
         self.port = self._listener.getsockname()[1]
         self._sockets: list[socket.socket] = []
         self.connections = 0
+        self._frozen = threading.Event()
         threading.Thread(target=self._accept, daemon=True).start()
 
     @property
@@ -239,6 +240,10 @@ class Cable:
         sockets, self._sockets = self._sockets, []
         for end in sockets:
             _close(end)
+
+    def freeze(self) -> None:
+        """Swallow everything from now on while the connections seem to stand: a peer that vanished without a word."""
+        self._frozen.set()
 
     def close(self) -> None:
         _close(self._listener)
@@ -254,13 +259,14 @@ class Cable:
             self.connections += 1
             self._sockets += [near, far]
             for source, sink in ((near, far), (far, near)):
-                threading.Thread(target=_carry, args=(source, sink), daemon=True).start()
+                threading.Thread(target=_carry, args=(source, sink, self._frozen), daemon=True).start()
 
 
-def _carry(source: socket.socket, sink: socket.socket) -> None:
+def _carry(source: socket.socket, sink: socket.socket, frozen: threading.Event) -> None:
     with contextlib.suppress(OSError):
         while data := source.recv(65536):
-            sink.sendall(data)
+            if not frozen.is_set():
+                sink.sendall(data)
     _close(source)
     _close(sink)
 

@@ -19,6 +19,7 @@ from facewave.blendshapes import ARKIT, CHANNELS, TONGUE
 from facewave.emotions import EMOTIONS, EmotionSettings, EmotionTrack, replaced_from
 from facewave.errors import AudioError, RemoteError, SessionError, SettingsError
 from facewave.frames import Animation, Frame
+from facewave.providers.remote import connection as connection_module
 from facewave.providers.remote import session as session_module
 from facewave.providers.remote.connection import Connection
 from facewave.providers.remote.options import RemoteOptions, RetryPolicy
@@ -474,6 +475,33 @@ def test_a_cut_in_the_middle_is_an_error_and_the_next_clip_reconnects(
     frames = played(provider.open(StreamSettings()), speech, 1000)
     np.testing.assert_allclose(weights(frames), wanted(speech, Fraction(30), ARKIT), atol=1e-6)
     assert cable.connections == 2
+    provider.free()
+    cable.close()
+
+
+def test_a_peer_that_vanished_without_a_word_is_noticed_by_pings(
+    server: AwkwardServer, speech: NDArray[np.float32], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = dict(connection_module._CHANNEL_OPTIONS)
+    assert 5_000 <= options["grpc.keepalive_time_ms"] <= 30_000
+    assert options["grpc.http2.ping_timeout_ms"] <= 10_000
+    hurried = {**options, "grpc.keepalive_time_ms": 1000, "grpc.http2.ping_timeout_ms": 1000}
+    monkeypatch.setattr(connection_module, "_CHANNEL_OPTIONS", tuple(hurried.items()))
+    cable = Cable(server.port)
+    provider = provider_for(cable)
+    session = provider.open(StreamSettings())
+    frames = [*session.push(speech[:8000]), *session.take(20.0)]
+    assert frames
+    cable.freeze()
+
+    def talk() -> None:
+        for _ in range(300):
+            session.push(speech[:160])
+            session.take(0.1)
+
+    with pytest.raises(RemoteError, match=r"ping|keepalive") as caught:
+        talk()
+    assert caught.value.retryable
     provider.free()
     cable.close()
 

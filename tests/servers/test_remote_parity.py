@@ -25,6 +25,7 @@ from facewave.providers.remote.options import RemoteOptions, RetryPolicy
 from facewave.providers.remote.provider import RemoteA2F
 from facewave.server.server import ServeOptions
 from facewave.streams import StreamSettings
+from facewave.timing import frames_in
 from tests.servers.loudness import LoudnessProvider
 from tests.servers.serving import RunningServer, config, serving
 
@@ -133,6 +134,16 @@ def test_the_one_way_protocol_gives_the_same_frames(speech: NDArray[np.float32])
         np.testing.assert_allclose(weights(got), weights(want), atol=1e-6)
         listening.free()
     listening._leave()
+
+
+def test_frames_of_silence_that_the_service_appends_are_kept(speech: NDArray[np.float32]) -> None:
+    deployment = {"common.add_silence_padding_after_audio": True, "common.silence_padding_duration_second": 0.5}
+    with serving(LoudnessProvider(), config(deployment=deployment)) as running:
+        remote = RemoteA2F(Connection(url=running.target))
+        got = through(remote, StreamSettings(), speech)
+        assert len(got) == frames_in(len(speech) + 8000, Fraction(30))
+        assert not got[-1].weights[CHANNELS.index("jawOpen")]
+        remote.free()
 
 
 def test_a_server_in_front_of_a_service_passes_it_on(speech: NDArray[np.float32]) -> None:
