@@ -253,6 +253,17 @@ def test_slow_client_is_cut_after_seven_seconds_and_not_before() -> None:
     assert caught.value.code is Code.DEADLINE_EXCEEDED
 
 
+def test_time_in_which_the_server_itself_was_held_up_does_not_count() -> None:
+    watch = _watch(low_fps_max_duration_second=7)
+    watch.audio(2 * 16_000, 100.0)
+    watch.check(103.0)
+    watch.excuse(8.0)
+    watch.message(111.0)
+    watch.check(111.0)
+    with pytest.raises(RefusalError, match="low_fps"):
+        watch.check(118.5)
+
+
 def test_client_that_catches_up_is_forgiven() -> None:
     watch = _watch()
     watch.audio(2 * 16_000, 100.0)

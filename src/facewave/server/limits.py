@@ -178,6 +178,13 @@ class InputWatch:
         """The end of the audio was declared."""
         self._ended = True
 
+    def excuse(self, seconds: float) -> None:
+        """The server itself could not read for so long: the client is not slow for that."""
+        if self._first_audio is not None:
+            self._first_audio += seconds
+        if self._slow_since is not None:
+            self._slow_since += seconds
+
     def check(self, now: float) -> None:
         """Refuse a call that takes too long, is idle, or too slow. To be asked a few times a second."""
         limits = self._limits

@@ -146,11 +146,17 @@ class Host:
     async def _watch(self) -> None:
         interval = self.config.fps_log_interval_s
         next_log = time.monotonic() + interval
+        expected = time.monotonic() + _WATCH_S
         while True:
             await asyncio.sleep(_WATCH_S)
             now = time.monotonic()
+            late = now - expected
+            expected = now + _WATCH_S
             for stream in list(self._watched):
                 try:
+                    if late > _WATCH_S:
+                        # This process itself was held up; what it did not read in that time is not the client's fault.
+                        stream.watch.excuse(late)
                     stream.watch.check(now)
                 except RefusalError as error:
                     stream.fail(error)
