@@ -427,6 +427,27 @@ def test_cancel_frees_the_services_stream_at_once(server: AwkwardServer, speech:
     assert list(session.take()) == []
 
 
+@pytest.mark.parametrize("doing", ["finish", "take"])
+def test_cancel_from_another_thread_ends_the_waiting(
+    server: AwkwardServer, speech: NDArray[np.float32], doing: str
+) -> None:
+    server.habits = Habits(stall_after=10)
+    session = provider_for(server).open(StreamSettings())
+    got = [*session.push(speech)]
+    while len(got) < 10:
+        got += session.take(20.0)
+    results: list[list[Frame]] = []
+    waiting = session.finish if doing == "finish" else lambda: session.take(60.0)
+    thread = threading.Thread(target=lambda: results.append(list(waiting())))
+    thread.start()
+    time.sleep(0.2)
+    session.cancel()
+    thread.join(20)
+    assert results == [[]]
+    assert session.done
+    assert server.clips[0].over.wait(10)
+
+
 def test_a_service_without_a_free_stream_is_asked_again_from_the_first_sample(
     server: AwkwardServer, speech: NDArray[np.float32], caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import socket
+import threading
 import traceback
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 import numpy as np
@@ -20,6 +23,7 @@ from facewave.providers.remote.options import RemoteOptions, RetryPolicy
 from facewave.providers.remote.provider import RemoteA2F
 from facewave.streams import StreamSettings
 from tests.servers.awkward import AwkwardServer, Habits
+from tests.servers.awkward_legacy import LegacyService
 
 ONCE = RemoteOptions(connect_timeout_s=10.0, retry=RetryPolicy(attempts=1))
 
@@ -139,6 +143,51 @@ def test_a_provider_without_an_address_says_how_to_give_one() -> None:
 def test_what_the_hosted_service_needs_is_asked_for_before_any_call(connection: Connection, words: str) -> None:
     with pytest.raises(ProviderUnavailableError, match=words):
         RemoteA2F(connection).open(StreamSettings())
+
+
+def test_an_answer_that_is_not_the_protocol_is_an_error() -> None:
+    pool = ThreadPoolExecutor(2)
+    server = grpc.server(pool)
+    method = grpc.stream_stream_rpc_method_handler(lambda requests, context: iter([b"\xff\xff\xff"]))
+    service = "nvidia_ace.services.a2f_controller.v1.A2FControllerService"
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, {"ProcessAudioStream": method}),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    with pytest.raises(RemoteError, match="INTERNAL"):
+        _talk(RemoteA2F(Connection(url=f"127.0.0.1:{port}"), ONCE))
+    server.stop(0).wait()
+    pool.shutdown()
+
+
+def test_a_service_of_the_other_generation_is_told() -> None:
+    with (
+        LegacyService() as service,
+        pytest.raises(RemoteError, match=r"UNIMPLEMENTED.*LegacyA2F to the split protocol"),
+    ):
+        _talk(RemoteA2F(Connection(url=service.url), ONCE))
+
+
+def test_a_port_that_speaks_something_else_is_an_error() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def answer() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    end, _ = listener.accept()
+                    with end:
+                        end.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+
+        threading.Thread(target=answer, daemon=True).start()
+        with pytest.raises(RemoteError, match="connecting failed"):
+            _talk(RemoteA2F(Connection(url=f"127.0.0.1:{listener.getsockname()[1]}"), ONCE))
+        listener.shutdown(socket.SHUT_RDWR)
+
+
+def test_a_key_whose_variable_is_missing_is_told_before_any_call(server: AwkwardServer) -> None:
+    provider = RemoteA2F(Connection(url=server.url, api_key="$NO_SUCH_KEY"), ONCE)
+    with pytest.raises(ProviderUnavailableError, match="NO_SUCH_KEY is not set"):
+        provider.open(StreamSettings())
+    assert not server.clips
 
 
 def test_the_key_is_in_no_message_log_or_traceback(

@@ -51,10 +51,13 @@ class Outbox:
         return self._replayable
 
     def put(self, message: Any, size: int, *, timeout_s: float) -> bool:
-        """Queue a request of `size` bytes; False where the service did not take earlier ones for `timeout_s`."""
+        """Queue a request of `size` bytes; False where the service did not take earlier ones for `timeout_s`.
+
+        A request of size 0 never waits: what ends a clip must not be lost where its audio is still waiting.
+        """
         deadline = time.monotonic() + timeout_s
         with self._changed:
-            while self._unsent_bytes > _MAX_WAITING_BYTES and not self._closed:
+            while size and self._unsent_bytes > _MAX_WAITING_BYTES and not self._closed:
                 left = deadline - time.monotonic()
                 if left <= 0:
                     return False
@@ -303,6 +306,9 @@ class Call:
         except ValueError as error:
             # gRPC's word for a channel that has been closed.
             return RemoteError(f"{self._connection.target}: the connection was closed: {error}", retryable=True)
+        except Exception as error:
+            # This is the end of a thread: what is not passed on from here, nobody learns.
+            return RemoteError(f"{self._connection.target}: the call broke: {type(error).__name__}: {error}")
         finally:
             self.outbox.stop()
         return None

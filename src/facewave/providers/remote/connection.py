@@ -171,8 +171,10 @@ class Connection:
             section: The section of the project settings where the fields belong.
 
         Raises:
-            ProviderUnavailableError: No address, or a hosted address without key or function id.
+            ProviderUnavailableError: No address, a hosted address without key or function id, or a key whose
+                environment variable is not set.
         """
+        self.key()
         if not self.url:
             raise ProviderUnavailableError(
                 f"{provider}: no address of a service is configured; set url under [{section}] in facewave.toml or "

@@ -130,7 +130,11 @@ class RemoteSession:
     @property
     def done(self) -> bool:
         """Whether the stream is over and every frame has been handed out."""
-        return (self._complete or self._state == "cancelled") and not self._undelivered
+        return self._over and not self._undelivered
+
+    @property
+    def _over(self) -> bool:
+        return self._complete or self._state == "cancelled"
 
     def push(self, samples: NDArray[np.float32], emotion: EmotionTrack | None = None) -> Sequence[Frame]:
         """Send audio and return the frames that have arrived; waits only for a service that does not take audio.
@@ -163,12 +167,14 @@ class RemoteSession:
         Raises:
             SessionError: The session has been finished or cancelled.
             RemoteError: The service failed, stalled or ended early; `take` still gives the frames that came.
+
+        Where another thread cancels the session, the frames so far are returned.
         """
         self.end()
         frames: list[Frame] = []
         deadline = time.monotonic() + self._options.finish_timeout_s
         try:
-            while not self._complete:
+            while not self._over:
                 left = deadline - time.monotonic()
                 if left <= 0:
                     self._fail(
@@ -210,7 +216,7 @@ class RemoteSession:
         """
         frames, self._undelivered = self._undelivered, []
         deadline = time.monotonic() + timeout_s
-        while not (self._complete or self._failure or self._state == "cancelled"):
+        while not (self._over or self._failure):
             left = 0.0 if frames else max(deadline - time.monotonic(), 0.0)
             self._receive(frames, min(left, _LOOK_EVERY_S))
             if left == 0.0:
@@ -220,7 +226,10 @@ class RemoteSession:
         return frames
 
     def cancel(self) -> None:
-        """Drop the stream: the service is told, no more frames come. Safe at any time and more than once."""
+        """Drop the stream: the service is told, no more frames come.
+
+        Safe at any time, more than once, and from another thread than the one that pushes.
+        """
         self._state = "cancelled"
         self._undelivered = []
         self._failure = None
@@ -230,6 +239,8 @@ class RemoteSession:
         """Add what has arrived to `frames`; a failure is kept until everything before it has been taken."""
         try:
             messages = self._line.take(timeout_s)
+            if self._over:  # Cancelled from another thread, which is not the end of an answer.
+                return
             for message in messages:
                 frames += self._reader.read(message)
             if self._reader.rate_known:
