@@ -9,6 +9,7 @@ import threading
 import traceback
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import grpc
 import numpy as np
@@ -148,7 +149,7 @@ def test_what_the_hosted_service_needs_is_asked_for_before_any_call(connection: 
 def test_an_answer_that_is_not_the_protocol_is_an_error() -> None:
     pool = ThreadPoolExecutor(2)
     server = grpc.server(pool)
-    method = grpc.stream_stream_rpc_method_handler(lambda requests, context: iter([b"\xff\xff\xff"]))
+    method: Any = grpc.stream_stream_rpc_method_handler(lambda requests, context: iter([b"\xff\xff\xff"]))
     service = "nvidia_ace.services.a2f_controller.v1.A2FControllerService"
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, {"ProcessAudioStream": method}),))
     port = server.add_insecure_port("127.0.0.1:0")
