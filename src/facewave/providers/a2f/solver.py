@@ -371,17 +371,17 @@ class BlendshapeSolver:
 
     def _solve_frames(self, data: Vector) -> Vector:
         weights = np.empty_like(data)
-        at = 0
-        while self._clip is not None and len(data) - at >= _FEWEST_FRAMES:
-            block = self._solve_block(self._clip, data[at : at + _BLOCK_FRAMES])
-            if block is None:
-                break
-            weights[at : at + len(block)] = block
-            self._previous = block[-1].copy()
-            at += len(block)
-        for frame in range(at, len(data)):
-            target = data[frame] + self.system.previous * self._previous
-            self._previous = weights[frame] = self._solve_frame(target)
+        for at in range(0, len(data), _BLOCK_FRAMES):
+            part = data[at : at + _BLOCK_FRAMES]
+            block = self._solve_block(self._clip, part) if self._clip and len(part) >= _FEWEST_FRAMES else None
+            weights[at : at + len(part)] = self._solve_one_by_one(part) if block is None else block
+            self._previous = weights[at + len(part) - 1].copy()
+        return weights
+
+    def _solve_one_by_one(self, data: Vector) -> Vector:
+        weights, previous = np.empty_like(data), self._previous
+        for frame, projection in enumerate(data):
+            previous = weights[frame] = self._solve_frame(projection + self.system.previous * previous)
         return weights
 
     def _solve_block(self, clip: ClipSolver, data: Vector) -> Vector | None:

@@ -134,6 +134,15 @@ def test_chunks_do_not_matter(cancel: bool, temporal: float) -> None:
         np.testing.assert_allclose(parts, whole, atol=1e-6)
 
 
+def test_a_clip_that_does_not_settle_is_solved_frame_by_frame(monkeypatch: pytest.MonkeyPatch) -> None:
+    poses = random_poses(8)
+    system = SolverSystem.prepare(PoseGram.of(poses), PoseConfig.default(20), SolverParameters(0.5, 0.7, 0, 1, 20))
+    data = moving_projections(poses, 40)
+    expected = BlendshapeSolver(system).solve(data)
+    monkeypatch.setattr("facewave.providers.a2f.solver._MOST_SWEEPS", 0)
+    np.testing.assert_allclose(BlendshapeSolver(system).solve(data), expected, atol=1e-6)
+
+
 def test_each_frame_is_the_bounded_minimum_for_its_previous_weights() -> None:
     poses = random_poses(2, n_poses=12)
     system = SolverSystem.prepare(PoseGram.of(poses), PoseConfig.default(12), SolverParameters(0.5, 0.7, 0, 1, 20))
