@@ -239,7 +239,7 @@ def measure_face(size: Size, frames: int) -> list[dict[str, object]]:
             "largest_difference": float(np.abs(weights[:shared] - reference[:shared]).max()),
         })  # fmt: skip
     rows.append({"what": "collapsing, once per model", "model": size.name, "ms_per_frame": collapse_s * 1e3,
-                 "times_faster": float("nan"), "largest_difference": float("nan")})  # fmt: skip
+                 "times_faster": None, "largest_difference": None})  # fmt: skip
     return rows
 
 
@@ -266,7 +266,7 @@ def measure_solver(path: Path) -> list[dict[str, object]]:
                 error = np.abs(work() - stored).max(axis=1)
                 rows.append({
                     "what": f"solver alone, {how}", "model": name,
-                    "ms_per_frame": best_of(5, work) / len(targets) * 1e3, "times_faster": float("nan"),
+                    "ms_per_frame": best_of(5, work) / len(targets) * 1e3, "times_faster": None,
                     "largest_difference": float(error[error <= LIMIT].max(initial=0)),
                     "frames_beyond": int((error > LIMIT).sum()), "frames": len(targets),
                 })  # fmt: skip
@@ -294,10 +294,9 @@ def main() -> int:
     for row in rows:
         beyond = row.get("frames_beyond")
         note = f"  ({beyond} of {row['frames']} frames differ by more than {LIMIT:g})" if beyond else ""
-        print(
-            f"{row['what']:44} {row['model']:34} {row['ms_per_frame']:9.4f} {row['times_faster']:7.1f}"
-            f" {row['largest_difference']:10.1e}{note}"
-        )
+        faster = "" if row["times_faster"] is None else f"{row['times_faster']:.1f}"
+        difference = "" if row["largest_difference"] is None else f"{row['largest_difference']:.1e}"
+        print(f"{row['what']:44} {row['model']:34} {row['ms_per_frame']:9.4f} {faster:>7} {difference:>10}{note}")
     print(*PEERS, sep="\n")
     arguments.json.parent.mkdir(parents=True, exist_ok=True)
     report = {
