@@ -2,13 +2,14 @@
 
     python -m training.train training/configs/base.toml
 
-Goes on from `runs/NAME/last.pt` if it is there. Stop it at any time with Ctrl-C; at most a few minutes are lost. The
-weights that count are their running mean over the last thousand or so updates (`average` in the checkpoint).
+Goes on from `runs/NAME/last.pt` if it is there. Ctrl-C saves and stops. The weights that count are their running mean
+over the last thousand or so updates (`average` in the checkpoint).
 """
 
 from __future__ import annotations
 
 import math
+import signal
 import sys
 import time
 from pathlib import Path
@@ -64,15 +65,10 @@ class Batches:
         spans: list[tuple[int, int]] = []
         need = self._length
         while need:
-            at = int(self._rng.integers(prepared.starts[-1])) if not spans else -1
-            clip = (
-                int(np.searchsorted(prepared.starts, at, side="right") - 1)
-                if at >= 0
-                else int(self._rng.integers(len(prepared.starts) - 1))
-            )
-            first = int(prepared.starts[clip])
-            last = int(prepared.starts[clip + 1])
-            if at >= 0 and last - first > need:
+            at = int(self._rng.integers(prepared.starts[-1]))
+            clip = int(np.searchsorted(prepared.starts, at, side="right")) - 1
+            first, last = int(prepared.starts[clip]), int(prepared.starts[clip + 1])
+            if not spans and last - first > need:
                 first = min(at, last - need)
             last = min(last, first + need)
             spans.append((first, last))
@@ -84,8 +80,7 @@ class Batches:
 
 
 class Loss:
-    """Squared error of curves and of their velocity, each in units of its own spread, and the classes' cross-
-    entropy."""
+    """Squared error of curves and of their velocity, each in units of its spread, and the cross-entropy of classes."""
 
     def __init__(self, targets: NDArray[np.uint8]) -> None:
         values = targets[:: max(1, len(targets) // 400_000)].astype(np.float32) / 255
@@ -183,6 +178,14 @@ def main(settings: Settings) -> None:
                     "step": step}, temporary)  # fmt: skip
         temporary.replace(checkpoint_path)
 
+    stopped = False
+
+    def stop(*_: object) -> None:
+        nonlocal stopped
+        stopped = True
+
+    signal.signal(signal.SIGINT, stop)
+    signal.signal(signal.SIGTERM, stop)
     running, saved_at, began = 0.0, time.monotonic(), time.monotonic()
     for step in range(first, settings.train.steps):
         for group in optimiser.param_groups:
@@ -205,17 +208,16 @@ def main(settings: Settings) -> None:
         if done % 100 == 0 or done == settings.train.steps:
             rate = (done - first) / (time.monotonic() - began)
             print(f"train {done}/{settings.train.steps} loss {running:.3f}, {rate:.2f} updates/s", flush=True)
-        if time.monotonic() - saved_at > settings.train.save_minutes * 60 or done == settings.train.steps:
+        if stopped or time.monotonic() - saved_at > settings.train.save_minutes * 60 or done == settings.train.steps:
             save(done)
             saved_at = time.monotonic()
             shown = ", ".join(
                 f"{name} {validation_loss(average, loss, s):.3f}" for name, s in checks.items() if s is not None
             )
             print(f"train {done}: held-out loss {shown}", flush=True)
+        if stopped:
+            sys.exit("train: stopped; the same command goes on from here")
 
 
 if __name__ == "__main__":
-    try:
-        main(load(Path(sys.argv[1])))
-    except KeyboardInterrupt:
-        sys.exit("train: stopped; the last checkpoint is kept")
+    main(load(Path(sys.argv[1])))

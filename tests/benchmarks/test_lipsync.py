@@ -284,6 +284,7 @@ def test_tables_and_json_are_written_whole(tmp_path: Path) -> None:
 
 
 def test_picture_is_drawn(tmp_path: Path, short: Clip) -> None:
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed; it is part of the extra `train`")
     true = truth(short)
     rows = [("facewave", {"r": 0.5, "closure_recall": 0.9, "false_closure": 0.01})]
     report.draw(tmp_path / "x.png", {"group": rows}, [(short, true, true)])
