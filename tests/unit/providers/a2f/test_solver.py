@@ -9,17 +9,8 @@ from scipy.optimize import lsq_linear
 
 from facewave.errors import ModelFormatError, SettingsError
 from facewave.providers.a2f.animator_parameters import SolverParameters
-from facewave.providers.a2f.solver import (
-    CANCELLED,
-    BlendshapeSolver,
-    Method,
-    PoseConfig,
-    PoseGram,
-    PoseProjector,
-    PoseSet,
-    SolverSystem,
-    evaluate_poses,
-)
+from facewave.providers.a2f.poses import PoseConfig, PoseGram, PoseProjector, PoseSet, evaluate_poses
+from facewave.providers.a2f.solver import CANCELLED, BlendshapeSolver, Method, SolverSystem
 
 SMALL = PoseSet(
     ("a", "b", "c"),
