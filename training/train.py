@@ -20,13 +20,15 @@ import torch
 from numpy.typing import NDArray
 
 from facewave.providers.embedded.articulation import CLASSES, PARAMETERS
-from training.augment import FeatureNoise
 from training.network import LOOK_AHEAD_STEPS, N_INPUTS, Network
+from training.noise import FeatureNoise
 from training.prepare import Prepared, load_sets
 from training.settings import Settings, load
 
 THREADS = 2
-VELOCITY_WEIGHT = 3.0
+VELOCITY_WEIGHT, ACCELERATION_WEIGHT = 0.6, 0.2
+"""Of the error of a curve's first and second difference, in units of their spread: without them lips tremble."""
+
 CLASS_WEIGHT = 0.15
 GESTURE_WEIGHT = {"close": 2.0, "fv": 2.0}
 """The two gestures that people notice count this much more than a curve."""
@@ -35,6 +37,9 @@ RARE_WEIGHT = 3.0
 """Extra weight of a closure or labiodental curve where it is fully there; such steps are rare."""
 
 SPEECH_CLASS_WEIGHT = {"fv": 2.0, "pb": 1.5, "m": 1.5, "th": 1.5}
+CARRY_ON = 0.7
+"""Part of the sequences that begin with the state another one ended in, as in a stream that has run for long."""
+
 WARM_UP = 200
 CLIP = 1.0
 
@@ -80,14 +85,15 @@ class Batches:
 
 
 class Loss:
-    """Squared error of curves and of their velocity, each in units of its spread, and the cross-entropy of classes."""
+    """Squared error of curves and of their changes, each in units of its spread, and the cross-entropy of classes."""
 
     def __init__(self, targets: NDArray[np.uint8]) -> None:
         values = targets[:: max(1, len(targets) // 400_000)].astype(np.float32) / 255
         weight = torch.tensor([GESTURE_WEIGHT.get(name, 1.0) for name in PARAMETERS])
         self._value = weight / torch.from_numpy(values.var(axis=0) + 1e-4)
         steps = np.diff(targets[:400_000].astype(np.float32) / 255, axis=0)
-        self._velocity = weight * VELOCITY_WEIGHT / 10 / torch.from_numpy(steps.var(axis=0) + 1e-5)
+        self._velocity = weight * VELOCITY_WEIGHT / torch.from_numpy(steps.var(axis=0) + 1e-5)
+        self._acceleration = weight * ACCELERATION_WEIGHT / torch.from_numpy(np.diff(steps, axis=0).var(axis=0) + 1e-5)
         self._rare = torch.tensor([RARE_WEIGHT if name in GESTURE_WEIGHT else 0.0 for name in PARAMETERS])
         self._classes = torch.tensor([SPEECH_CLASS_WEIGHT.get(name, 1.0) for name in CLASSES])
 
@@ -99,7 +105,9 @@ class Loss:
             y, x = targets[:, :-ahead], mouth[:, ahead:, head]
             error = x - y
             total = total + ((1 + self._rare * y) * self._value * error.square()).mean()
-            total = total + (self._velocity * (error[:, 1:] - error[:, :-1]).square()).mean()
+            velocity = error[:, 1:] - error[:, :-1]
+            total = total + (self._velocity * velocity.square()).mean()
+            total = total + (self._acceleration * (velocity[:, 1:] - velocity[:, :-1]).square()).mean()
             total = total + CLASS_WEIGHT * torch.nn.functional.cross_entropy(
                 logits[:, ahead:, head].flatten(0, 1), classes[:, :-ahead].flatten(), weight=self._classes
             )
@@ -178,6 +186,8 @@ def main(settings: Settings) -> None:
                     "step": step}, temporary)  # fmt: skip
         temporary.replace(checkpoint_path)
 
+    state = network.start(settings.train.batch)
+    chance = torch.Generator().manual_seed(settings.seed + first)
     stopped = False
 
     def stop(*_: object) -> None:
@@ -193,7 +203,8 @@ def main(settings: Settings) -> None:
         features, targets, classes = batches.draw()
         n, steps, _ = features.shape
         heard = noise(features.reshape(n, 2 * steps, -1)).reshape(n, steps, -1)
-        mouth, logits, _ = network(heard, network.start(n))
+        mouth, logits, state = network(heard, state * (torch.rand(n, generator=chance) < CARRY_ON)[:, None])
+        state = state.detach()
         value = loss(mouth, logits, targets, classes)
         optimiser.zero_grad(set_to_none=True)
         value.backward()  # type: ignore[no-untyped-call]
