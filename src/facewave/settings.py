@@ -58,6 +58,21 @@ class RemoteSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class LegacySettings(RemoteSettings):
+    """A service of the one-way protocol, whose animation comes back by another way than the audio goes out."""
+
+    way: str = "deliver"
+    """`deliver`: the service brings it to `listen`; `pull`: it is fetched from `pull_url`; `controller`: one animation
+    controller takes the audio and has the animation."""
+
+    listen: str = "127.0.0.1:51000"
+    """Host and port where the service delivers."""
+
+    pull_url: str = ""
+    """Service that has the animation, for `pull`."""
+
+
+@dataclass(frozen=True, slots=True)
 class EmbeddedSettings:
     """The bundled model."""
 
@@ -104,7 +119,7 @@ class FacewaveSettings:
     remote: RemoteSettings = field(default_factory=RemoteSettings)
     """Section `[remote]`: the service behind `RemoteA2F`."""
 
-    legacy: RemoteSettings = field(default_factory=RemoteSettings)
+    legacy: LegacySettings = field(default_factory=LegacySettings)
     """Section `[legacy]`: the service behind `LegacyA2F`."""
 
     models: ModelsSettings = field(default_factory=ModelsSettings)

@@ -49,6 +49,10 @@ def animate(
         list[str] | None, typer.Option(metavar="CHANNEL=X", help="Add to a channel, as mouthSmileLeft=0.1. Repeatable.")
     ] = None,
     clamp: Annotated[bool, typer.Option("--clamp", help="Limit weights to 0..1 at the end.")] = False,
+    no_idle: Annotated[
+        bool, typer.Option("--no-idle", help="No blinks, glances, brow raises and breaths of the model's own.")
+    ] = False,
+    seed: Annotated[int, typer.Option(help="When the idle life blinks and glances.")] = 0,
     no_tongue: Annotated[bool, typer.Option("--no-tongue", help="Write the 52 ARKit channels only.")] = False,
     emotions: Annotated[
         Path | None, typer.Option(metavar="FILE.csv", help="Also write the emotion track to this CSV (one input).")
@@ -92,6 +96,8 @@ def animate(
         multiplier=multiplier or (),
         offset=offset or (),
         clamp=clamp,
+        idle=not no_idle,
+        seed=seed,
         visemes=visemes is not None or output.suffix == ".npz",
         geometry=geometry is not None,
     )

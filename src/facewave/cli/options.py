@@ -40,6 +40,8 @@ def stream_settings(
     multiplier: Sequence[str],
     offset: Sequence[str],
     clamp: bool,
+    idle: bool = True,
+    seed: int = 0,
     geometry: bool = False,
     visemes: bool = False,
 ) -> StreamSettings:
@@ -56,6 +58,8 @@ def stream_settings(
         multipliers=named_values(multiplier, "--multiplier"),
         offsets=named_values(offset, "--offset"),
         clamp=clamp,
+        idle=idle,
+        seed=seed,
         geometry=geometry,
         visemes=visemes,
     )
