@@ -202,8 +202,11 @@ class A2FProvider:
             groups.setdefault(id(session.executor), []).append(number)
         for numbers in groups.values():
             members = [sessions[number] for number in numbers]
-            for number, frames in zip(numbers, _run(members), strict=True):
-                results[number] = sessions[number].finished(frames)
+            more = True
+            while more:  # in portions, because what a diffusion network puts out takes 0.4 MB a frame
+                for number, frames in zip(numbers, _run(members), strict=True):
+                    results[number] += sessions[number].finished(frames)
+                more = any(session.has_more() for session in members)
         return results
 
     def session_ended(self) -> None:
@@ -360,6 +363,10 @@ class A2FSession:
             raise SessionError("LocalA2F session: finished or cancelled already; open a new session for a new clip")
         self._ended = True
         self._audio.buffer.close()
+
+    def has_more(self) -> bool:
+        """Whether the network has windows left to run on the audio that is here."""
+        return self.executor.due(self.stream) > 0  # type: ignore[arg-type]
 
     def finished(self, made: NetworkFrames) -> list[Frame]:
         """Turn network output into frames, and forget the audio nobody reads any more."""
