@@ -20,8 +20,8 @@ import torch
 from numpy.typing import NDArray
 
 from facewave.providers.embedded.articulation import CLASSES, PARAMETERS
-from training.augment import FeatureNoise
 from training.network import LOOK_AHEAD_STEPS, N_INPUTS, Network
+from training.noise import FeatureNoise
 from training.prepare import Prepared, load_sets
 from training.settings import Settings, load
 
