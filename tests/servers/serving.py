@@ -177,7 +177,7 @@ def call(
     *,
     channel: grpc.Channel | None = None,
     metadata: Sequence[tuple[str, str]] = (),
-    timeout: float = 60,
+    timeout: float | None = 60,
 ) -> Answer:
     """One call to its end, reading while writing; errors become `code` and `details`."""
     answer = Answer()
