@@ -2,16 +2,16 @@
 
     python -m training.calibrate training/configs/base.toml
 
-Squared error makes curves too small where the sound is unclear, closures above all. For each head this step chooses, on
-the validation speech (recorded speech where there is some): a gain for each curve that restores its spread; for closures
-and labiodentals, gain, offset and how much to trust the phone classes, so that as many as possible are shown while false
-ones stay rare. Writes `runs/NAME/calibrated.pt`.
-"""
+Squared error makes curves too small where the sound is unclear, closures above all. For each head this step chooses,
+on the validation speech (recorded speech where there is some): a gain for each curve that restores its spread; for
+closures and labiodentals, gain, offset and how much to trust the phone classes, so that as many as possible are shown
+while false ones stay rare. Writes `runs/NAME/calibrated.pt`."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice, product
 from pathlib import Path
 
@@ -20,10 +20,10 @@ import torch
 from numpy.typing import NDArray
 
 from facewave.features.log_mel import N_MELS, log_mel
-from facewave.providers.embedded.articulation import PARAMETERS, lip_gap, to_blendshapes
+from facewave.providers.embedded.articulation import CLASSES, PARAMETERS, lip_gap, to_blendshapes
 from training.network import LOOK_AHEAD_STEPS, Calibrated, Network
 from training.prepare import Clip, human, synthetic
-from training.score import EIGHT, Judged, _shut, closures, judge, scores
+from training.score import Judged, closures, judge, labiodentals, scores, shut_steps
 from training.settings import Settings, load
 
 FALSE_CLOSURES = 0.02
@@ -31,11 +31,19 @@ FALSE_CLOSURES = 0.02
 
 FALSE_BITES = 0.03
 MAX_CLIPS = 700
+EVIDENCE = (0.0, 0.25, 0.5, 0.75, 1.0)
+OFFSETS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
+GAINS = (1.0, 1.25, 1.5, 2.0, 2.5, 3.5)
+"""Tried for both gestures, in all combinations."""
+
+_SILENT = CLASSES.index("sil")
 _CLOSE, _FV = PARAMETERS.index("close"), PARAMETERS.index("fv")
+GESTURE_CLASSES = {_CLOSE: [CLASSES.index("pb"), CLASSES.index("m")], _FV: [CLASSES.index("fv")]}
+"""The phone classes that speak for a gesture."""
 
 Heard = tuple[Clip, torch.Tensor, torch.Tensor]
-"""A clip, raw articulation (steps, heads, 12) and class probabilities (steps, heads, 24), both already moved back by the
-look-ahead so that row i of every head describes (i + 1) / 60 s."""
+"""A clip, raw articulation (steps, heads, 12) and class probabilities (steps, heads, 24), both already moved back by
+the look-ahead so that row i of every head describes (i + 1) / 60 s."""
 
 
 @torch.no_grad()
@@ -85,17 +93,11 @@ def _fit_curves(model: Calibrated, heard: list[Heard], head: int) -> None:
 
 def _fit_closures(model: Calibrated, heard: list[Heard], head: int) -> None:
     clips = judged(heard, model, head)  # everything but the closure is settled
-    raw = [(mouth[:, head, _CLOSE].numpy(), phones[:, head]) for _, mouth, phones in heard]
-    awake = [_awake(model, phones, head) for _, phones in raw]
-    closing = [phones[:, [1, 2]].sum(-1).numpy() for _, phones in raw]
+    joined = _Joined(heard, clips, model, head)
     best, best_value = (0.0, 0.1, 1.5), -np.inf
-    for evidence, offset, gain in product((0.0, 0.25, 0.5, 0.8), (0.05, 0.1, 0.15, 0.2, 0.3, 0.4), (1.0, 1.25, 1.5, 2.0, 2.5)):
-        shut = []
-        for c, (mouth, _), wake, p in zip(clips, raw, awake, closing, strict=True):
-            shown = c.shown.copy()
-            shown[:, _CLOSE] = np.clip((mouth + evidence * p - offset) * gain, 0, 1) * wake
-            shut.append(_shut(lip_gap(to_blendshapes(shown)), c.class_ids))
-        found = closures(clips, shut)
+    for evidence, offset, gain in product(EVIDENCE, OFFSETS, GAINS):
+        gaps = joined.split(lip_gap(to_blendshapes(joined.with_gesture(_CLOSE, evidence, offset, gain))))
+        found = closures(clips, [shut_steps(gap, c.class_ids) for gap, c in zip(gaps, clips, strict=True)])
         value = _worth(found["closure_recall"], found["closure_precision"], found["closure_false"] - FALSE_CLOSURES)
         if value > best_value:
             best, best_value = (evidence, offset, gain), value
@@ -104,36 +106,43 @@ def _fit_closures(model: Calibrated, heard: list[Heard], head: int) -> None:
 
 def _fit_bites(model: Calibrated, heard: list[Heard], head: int) -> None:
     clips = judged(heard, model, head)
-    raw = [(mouth[:, head, _FV].numpy(), phones[:, head, 3].numpy(), _awake(model, phones[:, head], head)) for _, mouth, phones in heard]
+    joined = _Joined(heard, clips, model, head)
     best, best_value = (0.0, 0.1, 1.5), -np.inf
-    for evidence, offset, gain in product((0.0, 0.25, 0.5, 0.8), (0.05, 0.1, 0.2, 0.3), (1.0, 1.5, 2.0, 2.5)):
-        moved = []
-        for c, (mouth, p, wake) in zip(clips, raw, strict=True):
-            shown = c.shown.copy()
-            shown[:, _FV] = np.clip((mouth + evidence * p - offset) * gain, 0, 1) * wake
-            moved.append(Judged(c.phones, shown, c.wanted, c.class_ids))
-        hit, false = bites(moved)
-        value = _worth(hit, 1.0, false - FALSE_BITES)
+    for evidence, offset, gain in product(EVIDENCE, OFFSETS, GAINS):
+        shown = joined.split(joined.with_gesture(_FV, evidence, offset, gain))
+        found = labiodentals([replace(c, shown=s) for s, c in zip(shown, clips, strict=True)])
+        value = _worth(found["labiodental_hit"], 1.0, found["labiodental_false"] - FALSE_BITES)
         if value > best_value:
             best, best_value = (evidence, offset, gain), value
     model.evidence[head, 1], model.offset[head, _FV], model.gain[head, _FV] = best
 
 
-def bites(clips: list[Judged]) -> tuple[float, float]:
-    """Labiodentals shown, and shown where there is none."""
-    found = scores(clips)
-    return found["labiodental_hit"], found["labiodental_false"]
+class _Joined:
+    """All clips behind one another, so that a trial of the calibration is a few large array operations."""
+
+    def __init__(self, heard: list[Heard], clips: list[Judged], model: Calibrated, head: int) -> None:
+        self._edges = np.cumsum([len(c.shown) for c in clips])[:-1]
+        self._shown = np.concatenate([c.shown for c in clips])
+        self._raw = np.concatenate([mouth[:, head].numpy() for _, mouth, _ in heard])
+        self._phones = np.concatenate([phones[:, head].numpy() for _, _, phones in heard])
+        low, high = (float(v) for v in model.rest[head])
+        self._awake = 1 - np.clip((self._phones[:, _SILENT] - low) / (high - low), 0, 1)
+
+    def with_gesture(self, parameter: int, evidence: float, offset: float, gain: float) -> NDArray[np.float32]:
+        """The calibrated curves (steps, 12), but this gesture with these numbers."""
+        proof = self._phones[:, GESTURE_CLASSES[parameter]].sum(axis=1)
+        out = self._shown.copy()
+        out[:, parameter] = np.clip((self._raw[:, parameter] + evidence * proof - offset) * gain, 0, 1) * self._awake
+        return out
+
+    def split(self, values: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+        """Back into clips."""
+        return np.split(values, self._edges)
 
 
 def _worth(recall: float, precision: float, excess: float) -> float:
     """Recall counts most; every false percent beyond what is allowed costs five of recall."""
     return float(np.nan_to_num(recall) + 0.4 * np.nan_to_num(precision) - 5 * max(0.0, float(np.nan_to_num(excess))))
-
-
-def _awake(model: Calibrated, phones: torch.Tensor, head: int) -> NDArray[np.float32]:
-    low, high = (float(v) for v in model.rest[head])
-    awake: NDArray[np.float32] = 1 - np.clip((phones[:, 0].numpy() - low) / (high - low), 0, 1)
-    return awake
 
 
 def load_network(settings: Settings) -> tuple[Network, int]:
@@ -160,11 +169,14 @@ def main(settings: Settings) -> None:
     fit(model, heard)
     for head, ahead in enumerate(LOOK_AHEAD_STEPS):
         found = scores(judged(heard, model, head))
-        shown = ", ".join(f"{key} {found[key]:.3f}" for key in ("closure_recall", "closure_false", "closure_precision", "labiodental_hit", "r_eight"))
+        shown = ", ".join(
+            f"{key} {found[key]:.3f}"
+            for key in ("closure_recall", "closure_false", "closure_precision", "labiodental_hit", "r_eight")
+        )
         print(f"calibrate: {ahead * 1000 // 60} ms head: {shown}", flush=True)
-        print(f"  evidence {model.evidence[head].tolist()}, offset {[round(v, 3) for v in model.offset[head].tolist()]}, "
+        print(f"  evidence {model.evidence[head].tolist()}, "
+              f"offset {[round(v, 3) for v in model.offset[head].tolist()]}, "
               f"gain {[round(v, 2) for v in model.gain[head].tolist()]}")  # fmt: skip
-    assert set(EIGHT) <= set(PARAMETERS)
     torch.save({"model": model.state_dict(), "step": step}, settings.run / "calibrated.pt")
 
 

@@ -2,10 +2,9 @@
 
     python -m training.evaluate training/configs/base.toml [MODEL.onnx]
 
-Runs the ONNX file itself over the test voices, languages and speakers, prints one row for each group and head, and writes
-`runs/NAME/scores.json`. "rules" is what the rules themselves score: the ceiling. "loudness" moves only the jaw, with the
-level of the sound: the floor.
-"""
+Runs the ONNX file itself over the test voices, languages and speakers, prints one row for each group and head, and
+writes `runs/NAME/scores.json`. "rules" is what the rules themselves score: the ceiling. "loudness" moves only the
+jaw, with the level of the sound: the floor."""
 
 from __future__ import annotations
 
@@ -24,11 +23,10 @@ from training.prepare import Clip, human, synthetic
 from training.score import Judged, judge, scores
 from training.settings import Settings, load
 
-SHOWN = ("closure_recall", "closure_false", "closure_precision", "labiodental_hit", "r_eight", "r_jaw", "r_close", "r_pucker",
-         "auc_rounding", "auc_jaw", "lag_ms", "rest_p95", "jitter", "class_accuracy")  # fmt: skip
+SHOWN = ("closure_recall", "closure_false", "closure_precision", "labiodental_hit", "r_eight", "r_jaw", "r_close",
+         "r_pucker", "auc_rounding", "auc_jaw", "lag_ms", "rest_p95", "jitter", "class_accuracy")  # fmt: skip
 MINUTES_A_GROUP = 8.0
 NOISE_DB = 10.0
-SAMPLES_A_STEP_3 = 800
 
 
 class Model:
@@ -95,7 +93,11 @@ def evaluate(model: Model, found: dict[str, list[Clip]]) -> Iterator[tuple[str, 
         if name in union:
             yield name, "rules", scores([_ruled(c) for c in clips])
             yield name, "loudness", scores([judge(c.phones, loudness(c), c.samples) for c in clips])
-            yield name, f"{NOISE_DB:.0f} dB noise", scores([_heard(model, c, -1, noisy(c.samples, NOISE_DB)) for c in clips])
+            yield (
+                name,
+                f"{NOISE_DB:.0f} dB noise",
+                scores([_heard(model, c, -1, noisy(c.samples, NOISE_DB)) for c in clips]),
+            )
             yield name, "-20 dB gain", scores([_heard(model, c, -1, c.samples * np.float32(0.1)) for c in clips])
             for head, ahead in enumerate(model.look_ahead[:-1]):
                 yield name, f"{ahead // 16} ms", scores([_heard(model, c, head, c.samples) for c in clips])

@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -21,7 +22,7 @@ import torch
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from facewave.features.log_mel import N_MELS, log_mel
+from facewave.features.log_mel import log_mel
 from facewave.providers.embedded.articulation import CLASSES, PARAMETERS
 from training.network import LAYERS, LOOK_AHEAD_STEPS, N_INPUTS, STEP_HZ, Calibrated, Network
 from training.settings import ROOT, Settings, load
@@ -46,7 +47,11 @@ def build(model: Calibrated, metadata: dict[str, str]) -> onnx.ModelProto:
     scale, mean = _array(network.scale), _array(network.mean)
     weight = _array(network.front.weight)
     graph.add("MatMul", ["features", graph.constant("front_weight", (weight * scale).T)], "front_product")
-    graph.add("Add", ["front_product", graph.constant("front_bias", _array(network.front.bias) - weight @ (scale * mean))], "front_sum")
+    graph.add(
+        "Add",
+        ["front_product", graph.constant("front_bias", _array(network.front.bias) - weight @ (scale * mean))],
+        "front_sum",
+    )
     graph.add("Relu", ["front_sum"], "front")
     graph.add("Transpose", ["front"], "layer_0", perm=[1, 0, 2])
     states = []
@@ -54,30 +59,41 @@ def build(model: Calibrated, metadata: dict[str, str]) -> onnx.ModelProto:
         index = graph.constant(f"layer_{layer}_index", np.array([layer], dtype=np.int64))
         graph.add("Gather", ["state", index], f"state_{layer}", axis=0)
         inputs = [f"layer_{layer}", *_gru(graph, network.gru, layer), "", f"state_{layer}"]
-        graph.add("GRU", inputs, f"gru_{layer}", f"state_{layer}_out", hidden_size=network.hidden, linear_before_reset=1)
-        graph.add("Squeeze", [f"gru_{layer}", graph.constant(f"direction_{layer}", np.array([1], dtype=np.int64))], f"layer_{layer + 1}")
+        graph.add(
+            "GRU", inputs, f"gru_{layer}", f"state_{layer}_out", hidden_size=network.hidden, linear_before_reset=1
+        )
+        graph.add(
+            "Squeeze",
+            [f"gru_{layer}", graph.constant(f"direction_{layer}", np.array([1], dtype=np.int64))],
+            f"layer_{layer + 1}",
+        )
         states.append(f"state_{layer}_out")
     graph.add("Concat", states, "state_out", axis=0)
     graph.add("Transpose", [f"layer_{LAYERS}"], "heard", perm=[1, 0, 2])
-    for name, layer, width in (("mouth", network.articulation, len(PARAMETERS)), ("logits", network.phones, len(CLASSES))):
-        graph.add("MatMul", ["heard", graph.constant(f"{name}_weight", _array(layer.weight).T)], f"{name}_product")
-        graph.add("Add", [f"{name}_product", graph.constant(f"{name}_bias", _array(layer.bias))], f"{name}_flat")
+    for name, linear, width in (
+        ("mouth", network.articulation, len(PARAMETERS)),
+        ("logits", network.phones, len(CLASSES)),
+    ):
+        graph.add("MatMul", ["heard", graph.constant(f"{name}_weight", _array(linear.weight).T)], f"{name}_product")
+        graph.add("Add", [f"{name}_product", graph.constant(f"{name}_bias", _array(linear.bias))], f"{name}_flat")
         shape = graph.constant(f"{name}_shape", np.array([0, 0, heads, width], dtype=np.int64))
         graph.add("Reshape", [f"{name}_flat", shape], f"{name}_raw")
     graph.add("Softmax", ["logits_raw"], "phones", axis=-1)
     graph.add("Sigmoid", ["mouth_raw"], "mouth")
     _calibration(graph, model)
-    inputs = [
+    ins = [
         helper.make_tensor_value_info("features", TensorProto.FLOAT, ["batch", "steps", N_INPUTS]),
         helper.make_tensor_value_info("state", TensorProto.FLOAT, [LAYERS, "batch", network.hidden]),
     ]
-    outputs = [
+    outs = [
         helper.make_tensor_value_info("articulation", TensorProto.FLOAT, ["batch", "steps", heads, len(PARAMETERS)]),
         helper.make_tensor_value_info("phones", TensorProto.FLOAT, ["batch", "steps", heads, len(CLASSES)]),
         helper.make_tensor_value_info("state_out", TensorProto.FLOAT, [LAYERS, "batch", network.hidden]),
     ]
-    onnx_graph = helper.make_graph(graph.nodes, "embedded", inputs, outputs, graph.constants)
-    built = helper.make_model(onnx_graph, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="facewave training")
+    onnx_graph = helper.make_graph(graph.nodes, "embedded", ins, outs, graph.constants)
+    built = helper.make_model(
+        onnx_graph, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="facewave training"
+    )
     built.ir_version = 8
     helper.set_model_props(built, metadata)
     onnx.checker.check_model(built, full_check=True)
@@ -91,12 +107,12 @@ class _Graph:
         self.nodes: list[onnx.NodeProto] = []
         self.constants: list[onnx.TensorProto] = []
 
-    def add(self, operator: str, inputs: list[str], *outputs: str, **attributes: object) -> None:
+    def add(self, operator: str, inputs: list[str], *outputs: str, **attributes: Any) -> None:
         # A GRU's first output is the sequence, its second the last state.
         self.nodes.append(helper.make_node(operator, inputs, list(outputs), **attributes))
 
-    def constant(self, name: str, values: NDArray[np.float32] | NDArray[np.int64]) -> str:
-        self.constants.append(numpy_helper.from_array(np.ascontiguousarray(values), name))
+    def constant(self, name: str, values: NDArray[Any]) -> str:
+        self.constants.append(numpy_helper.from_array(np.array(values, order="C"), name))
         return name
 
 
@@ -129,9 +145,13 @@ def _calibration(graph: _Graph, model: Calibrated) -> None:
     graph.add("Add", ["mouth", "evidence_sum"], "raised")
     graph.add("Sub", ["raised", graph.constant("offset", _array(model.offset))], "lowered")
     graph.add("Mul", ["lowered", graph.constant("gain", _array(model.gain))], "stretched")
-    zero, one = graph.constant("zero", np.float32(0)[()].reshape(())), graph.constant("one", np.float32(1).reshape(()))
+    zero, one = graph.constant("zero", np.array(0, np.float32)), graph.constant("one", np.array(1, np.float32))
     graph.add("Clip", ["stretched", zero, one], "full")
-    graph.add("Slice", ["phones", *(graph.constant(f"silence_{n}", np.array([v], dtype=np.int64)) for n, v in (("first", 0), ("last", 1), ("axis", 3)))], "silence")  # fmt: skip
+    bounds = [
+        graph.constant(f"silence_{name}", np.array([value], dtype=np.int64))
+        for name, value in (("first", 0), ("last", 1), ("axis", 3))
+    ]
+    graph.add("Slice", ["phones", *bounds], "silence")  # (batch, steps, heads, 1)
     low, high = _array(model.rest[:, :1]), _array(model.rest[:, 1:])
     graph.add("Sub", [graph.constant("rest_full", high), "silence"], "to_rest")
     graph.add("Div", ["to_rest", graph.constant("rest_width", high - low)], "awake_raw")
@@ -167,9 +187,12 @@ def corpus_summary(settings: Settings) -> str:
     train = [row for row in made.values() if row["split"] == "train"]
     hours = sum(row["seconds"] for row in train) / 3600
     text = f"{hours:.2f} h synthetic in {len({row['language'] for row in train})} languages"
-    recorded = [json.loads(path.read_text("utf8")) for path in sorted((settings.data / "prepared").glob("train-human-*.json"))]
+    recorded = [
+        json.loads(path.read_text("utf8")) for path in sorted((settings.data / "prepared").glob("train-human-*.json"))
+    ]
     if recorded:
-        text += f", {sum(r['seconds'] for r in recorded) / 3600:.2f} h recorded ({', '.join(r['corpus'] for r in recorded)})"
+        names = ", ".join(row["corpus"] for row in recorded)
+        text += f", {sum(row['seconds'] for row in recorded) / 3600:.2f} h recorded ({names})"
     return text
 
 
@@ -198,7 +221,10 @@ def check(path: Path, model: Calibrated) -> tuple[float, float]:
         state = piece[2]
     streaming = float(np.abs(np.concatenate(pieces, axis=1) - whole[0]).max())
     if not max(parity, streaming) <= TOLERANCE:
-        raise RuntimeError(f"{path}: differs from PyTorch by {parity:.1e}, piecewise from whole by {streaming:.1e}; at most {TOLERANCE} is allowed")
+        raise RuntimeError(
+            f"{path}: differs from PyTorch by {parity:.1e}, piecewise from whole by {streaming:.1e}; "
+            f"at most {TOLERANCE} is allowed"
+        )
     return parity, streaming
 
 
@@ -215,7 +241,10 @@ def main(settings: Settings, out: Path) -> None:
         temporary.replace(out)
     finally:
         temporary.unlink(missing_ok=True)
-    print(f"export: {out.name}, {out.stat().st_size / 1e6:.2f} MB, PyTorch {parity:.1e}, piecewise {streaming:.1e}", flush=True)
+    print(
+        f"export: {out.name}, {out.stat().st_size / 1e6:.2f} MB, PyTorch {parity:.1e}, piecewise {streaming:.1e}",
+        flush=True,
+    )
 
 
 if __name__ == "__main__":

@@ -28,7 +28,13 @@ class _Layer(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, x: torch.Tensor, first: torch.Tensor, w_in: torch.Tensor, w_hidden: torch.Tensor, b_in: torch.Tensor, b_hidden: torch.Tensor
+        ctx: Any,
+        x: torch.Tensor,
+        first: torch.Tensor,
+        w_in: torch.Tensor,
+        w_hidden: torch.Tensor,
+        b_in: torch.Tensor,
+        b_hidden: torch.Tensor,
     ) -> torch.Tensor:
         steps, batch, _ = x.shape
         size = w_hidden.shape[1]
@@ -51,7 +57,7 @@ class _Layer(torch.autograd.Function):
     def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor, ...]:
         x, w_in, w_hidden, gates, hidden_new, states = ctx.saved_tensors
         grad_out = grads[0]
-        steps, batch, size = hidden_new.shape
+        steps, _, size = hidden_new.shape
         reset, update, new = gates.split(size, dim=2)
         before = states[:-1]
         # What does not depend on later steps is done for all steps at once.

@@ -2,10 +2,9 @@
 
     python -m training.prepare training/configs/base.toml
 
-Writes `prepared/SPLIT-SOURCE-CORPUS.npz` (`train-human-an4`, `val-synthetic-synthetic`, ...), each with a `.json` that says
-how much it holds. Training sets also get altered copies of each clip, and silence or room noise around every clip, which
-the targets call rest.
-"""
+Writes `prepared/SPLIT-SOURCE-CORPUS.npz` (`train-human-an4`, `val-synthetic-synthetic`, ...), each with a `.json`
+that says how much it holds. Training sets also get altered copies of each clip, and silence or room noise around
+every clip, which the targets call rest."""
 
 from __future__ import annotations
 
@@ -27,9 +26,6 @@ from training.corpus import load_shard
 from training.pronounce import Phone
 from training.rules import classes, curves
 from training.settings import Settings, load
-
-SAMPLES_PER_3_STEPS = 800
-"""Three steps of the network are exactly 800 samples."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +73,12 @@ def synthetic(settings: Settings, split: str, corpus: str = "synthetic") -> Iter
     """The synthetic clips of a split."""
     for shard in settings.shards:
         if shard.split == split:
-            for number, (_, samples, phones) in enumerate(load_shard(settings.data / "synthetic" / f"{shard.name}.npz")):
+            for number, (_, samples, phones) in enumerate(
+                load_shard(settings.data / "synthetic" / f"{shard.name}.npz")
+            ):
                 voice = f"{shard.engine}-{shard.voice}"
                 yield Clip(f"{shard.name}-{number}", voice, shard.language, "synthetic",
-                           samples.astype(np.float32) / 32768, phones)  # fmt: skip
+                           samples.astype(np.float32) / np.float32(32768), phones)  # fmt: skip
 
 
 def human(settings: Settings, split: str, corpus: str | None = None) -> Iterator[Clip]:
@@ -149,7 +147,9 @@ def prepare(clips: Iterator[Clip], variants: int, seed: int, label: str) -> tupl
         versions = [clip]
         for _ in range(variants):
             samples, stretch = varied(clip.samples, rng)
-            versions.append(replace(clip, samples=samples, phones=[(a * stretch, b * stretch, s) for a, b, s in clip.phones]))
+            versions.append(
+                replace(clip, samples=samples, phones=[(a * stretch, b * stretch, s) for a, b, s in clip.phones])
+            )
         for version in versions:
             x, y, c = steps_of(padded(version, rng))
             features.append(x.astype(np.float16))
@@ -167,7 +167,13 @@ def prepare(clips: Iterator[Clip], variants: int, seed: int, label: str) -> tupl
 def save(path: Path, prepared: Prepared) -> None:
     """Write a set, complete or not at all."""
     temporary = path.with_suffix(".tmp.npz")
-    np.savez(temporary, features=prepared.features, targets=prepared.targets, classes=prepared.classes, starts=prepared.starts)
+    np.savez(
+        temporary,
+        features=prepared.features,
+        targets=prepared.targets,
+        classes=prepared.classes,
+        starts=prepared.starts,
+    )
     temporary.replace(path)
 
 
@@ -177,7 +183,9 @@ def load_sets(settings: Settings, split: str, source: str) -> Prepared | None:
     for path in sorted((settings.data / "prepared").glob(f"{split}-{source}-*.npz")):
         with np.load(path) as file:
             if file["targets"].shape[1:] != (len(PARAMETERS),):
-                raise ValueError(f"{path}: made for another list of parameters; delete it and run training.prepare again")
+                raise ValueError(
+                    f"{path}: made for another list of parameters; delete it and run training.prepare again"
+                )
             parts.append(Prepared(file["features"], file["targets"], file["classes"], file["starts"]))
     if not parts:
         return None

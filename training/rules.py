@@ -1,9 +1,10 @@
 """How a mouth moves through a row of timed phones: the curves the network learns to hear.
 
 Each phone pulls twelve articulatory parameters towards its targets (`articulation/phones.tsv`) with a strength that
-depends on its class (`articulation/dominance.tsv`) and fades before and after it (`articulation/timing.tsv`); the curve is
-the weighted mean of all pulls, so neighbours colour each other. Lips that meet, and the lip that meets the teeth, do not
-average: those two gestures are laid over the rest, reach their full value, and close the jaw and the lips with them.
+depends on its class (`articulation/dominance.tsv`) and fades before and after it (`articulation/timing.tsv`); the
+curve is the weighted mean of all pulls, so neighbours colour each other. Lips that meet, and the lip that meets the
+teeth, do not average: those two gestures are laid over the rest, reach their full value, and close the jaw and the
+lips with them.
 
 Source: Cohen and Massaro (1993), Modeling coarticulation in synthetic visual speech.
 """
@@ -26,7 +27,8 @@ STEP_HZ = 60
 """Curves are sampled at (i + 1) / 60 s: step i of the network has heard the sound up to there."""
 
 LEAD_S = 0.02
-"""Lips are in place before their sound is heard, by some 30 ms on measured speakers; part of it is in the anticipation."""
+"""Lips are in place before their sound is heard, by some 30 ms on measured speakers; part of it is in the
+anticipation."""
 
 SHORT_PAUSE_S, SHORT_PAUSE_PULL = 0.15, 0.1
 """In a pause shorter than this the mouth hardly moves towards rest."""

@@ -24,6 +24,9 @@ CLOSED_SHARE = 0.25
 
 OPEN_PERCENTILE = 90
 BEFORE_S, AFTER_S = 0.04, 0.02
+LONG_S = 0.08
+"""A shorter vowel beside a /p b m/ may have no moment in which the lips are apart."""
+
 BITE = 0.5
 """A labiodental counts as shown when its curve reaches this."""
 
@@ -64,20 +67,15 @@ def judge(phones: list[Phone], shown: NDArray[np.float32], samples: NDArray[np.f
 def scores(clips: Sequence[Judged]) -> dict[str, float]:
     """All measures over a set of clips; nan where a set has nothing to measure."""
     gaps = [lip_gap(to_blendshapes(c.shown)) for c in clips]
-    shut = [_shut(gap, c.class_ids) for gap, c in zip(gaps, clips, strict=True)]
+    shut = [shut_steps(gap, c.class_ids) for gap, c in zip(gaps, clips, strict=True)]
     out = closures(clips, shut)
-    out["labiodental_hit"] = _rate(
-        c.shown[_window(p, len(c.shown)), _FV].max() >= BITE for c in clips for p in c.phones if _is(p, "fv")
-    )
-    out["labiodental_false"] = _rate(
-        c.shown[_core(p, len(c.shown)), _FV].max() >= BITE
-        for c in clips for p in c.phones if p[2] != SIL and not _is(p, "fv")
-    )  # fmt: skip
+    out |= labiodentals(clips)
     spoken = [c.class_ids != _SILENT for c in clips]
     shown = np.concatenate([c.shown[s] for c, s in zip(clips, spoken, strict=True)])
     wanted = np.concatenate([c.wanted[s] for c, s in zip(clips, spoken, strict=True)])
     each = {name: _r(shown[:, k], wanted[:, k]) for name, k in zip(EIGHT, _COLUMNS, strict=True)}
-    out["r_eight"] = float(np.nanmean(list(each.values())))
+    known = [value for value in each.values() if not np.isnan(value)]
+    out["r_eight"] = float(np.mean(known)) if known else float("nan")
     out |= {f"r_{name}": value for name, value in each.items()}
     out |= _vowels(clips)
     out["lag_ms"] = _lag_ms(clips)
@@ -89,33 +87,61 @@ def scores(clips: Sequence[Judged]) -> dict[str, float]:
 
 
 def closures(clips: Sequence[Judged], shut: Sequence[NDArray[np.bool_]]) -> dict[str, float]:
-    """Recall over /p b m/ (shut at some step of the phone's window), false closures (open vowels shut somewhere in
-    their middle half), and precision (runs of shut steps within speech that touch a /p b m/ window)."""
-    recall = _rate(s[_window(p, len(s))].any() for c, s in zip(clips, shut, strict=True) for p in c.phones if _is(p, "pb", "m"))
-    false = _rate(s[_core(p, len(s))].any() for c, s in zip(clips, shut, strict=True) for p in c.phones if _open(p))
+    """How often the lips meet, and whether they should.
+
+    Recall: /p b m/ with a shut step in their window. False: open vowels of at least `LONG_S` shut at their middle.
+    Precision: of the runs of shut steps within speech that touch no /f v/ (where lips rightly almost meet), those that
+    touch the window of a /p b m/.
+    """
+    recall = _rate(
+        s[_window(p, len(s))].any() for c, s in zip(clips, shut, strict=True) for p in c.phones if _is(p, "pb", "m")
+    )
+    false = _rate(
+        s[_middle(p, len(s))] for c, s in zip(clips, shut, strict=True) for p in c.phones if _open(p) and _long(p)
+    )
     hits: list[bool] = []
     for c, s in zip(clips, shut, strict=True):
-        meant = np.zeros(len(s), dtype=bool)
+        meant, near = np.zeros(len(s), dtype=bool), np.zeros(len(s), dtype=bool)
         for p in c.phones:
             if _is(p, "pb", "m"):
                 meant[_window(p, len(s))] = True
+            elif _is(p, "fv"):
+                near[_window(p, len(s))] = True
         inside = s & _within_speech(c.class_ids)
         edges = np.flatnonzero(np.diff(np.concatenate(([0], inside.astype(np.int8), [0]))))
-        hits += [bool(meant[a:b].any()) for a, b in zip(edges[::2], edges[1::2], strict=True)]
+        runs = [slice(a, b) for a, b in zip(edges[::2], edges[1::2], strict=True)]
+        hits += [bool(meant[r].any()) for r in runs if meant[r].any() or not near[r].any()]
     return {"closure_recall": recall, "closure_false": false, "closure_precision": _rate(hits)}
 
 
-def _shut(gap: NDArray[np.float32], class_ids: NDArray[np.uint8]) -> NDArray[np.bool_]:
+def labiodentals(clips: Sequence[Judged]) -> dict[str, float]:
+    """Share of /f v/ in whose window the labiodental curve reaches `BITE`, and of other phones in whose middle half
+    it does."""
+    return {
+        "labiodental_hit": _rate(
+            c.shown[_window(p, len(c.shown)), _FV].max() >= BITE for c in clips for p in c.phones if _is(p, "fv")
+        ),
+        "labiodental_false": _rate(
+            c.shown[_core(p, len(c.shown)), _FV].max() >= BITE
+            for c in clips
+            for p in c.phones
+            if p[2] != SIL and not _is(p, "fv")
+        ),
+    }
+
+
+def shut_steps(gap: NDArray[np.float32], class_ids: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Steps at which the lips count as closed, shape (steps,)."""
     spoken = class_ids != _SILENT
     wide = np.percentile(gap[spoken], OPEN_PERCENTILE) if spoken.any() else 1.0
     return np.asarray(gap <= CLOSED_SHARE * wide)
 
 
 def _within_speech(class_ids: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Steps of speech, without the first and last 50 ms next to a pause, where lips may rightly still be shut."""
+    """Steps of speech, without the first and last 100 ms next to a pause: the mouth comes from rest, or goes there."""
     quiet = class_ids == _SILENT
     near = quiet.copy()
-    for shift in range(1, 4):
+    for shift in range(1, 7):
         near[shift:] |= quiet[:-shift]
         near[:-shift] |= quiet[shift:]
     return np.asarray(~near)
@@ -127,6 +153,14 @@ def _is(phone: Phone, *names: str) -> bool:
 
 def _open(phone: Phone) -> bool:
     return rules().class_of[phone[2]] in VOWELS and rules().target[phone[2]][_JAW] >= 0.38
+
+
+def _long(phone: Phone) -> bool:
+    return phone[1] - phone[0] >= LONG_S
+
+
+def _middle(phone: Phone, n: int) -> int:
+    return min(max(round((phone[0] + phone[1]) / 2 * STEP_HZ) - 1, 0), n - 1)
 
 
 def _window(phone: Phone, n: int) -> slice:
@@ -200,11 +234,12 @@ def _lag_ms(clips: Sequence[Judged]) -> float:
 
 
 def _rest(clips: Sequence[Judged]) -> float:
-    """95th percentile, over steps deep in a pause (300 ms after speech, 200 ms before), of the largest visible curve."""
+    """95th percentile, over steps deep in a pause (300 ms from either end of it), of the largest visible
+    curve."""
     values = []
     for c in clips:
         for start_s, end_s, symbol in c.phones:
-            first, last = round((start_s + (0.3 if start_s > 0 else 0.1)) * STEP_HZ), round((end_s - 0.2) * STEP_HZ)
+            first, last = round((start_s + 0.3) * STEP_HZ), round((end_s - 0.3) * STEP_HZ)
             if symbol == SIL and last > first:
                 values.append(c.shown[first:last][:, _COLUMNS].max(axis=1))
     return float(np.percentile(np.concatenate(values), 95)) if values else float("nan")

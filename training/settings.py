@@ -107,13 +107,15 @@ def load(path: Path) -> Settings:
     table = tomllib.loads(path.read_text("utf8"))
     known = {"seed", "folder", "corpus", "human", "model", "train"}
     if set(table) - known:
-        raise SettingsError(f"{path}: unknown key {sorted(set(table) - known)[0]!r}; expected some of {', '.join(sorted(known))}")
+        raise SettingsError(
+            f"{path}: unknown key {sorted(set(table) - known)[0]!r}; expected some of {', '.join(sorted(known))}"
+        )
     try:
-        data = Path(os.environ.get("FACEWAVE_TRAINING_DATA", ROOT / "training" / "data")) / table.get("folder", "")
+        data = Path(os.environ.get("FACEWAVE_TRAINING_DATA") or ROOT / "training" / "data") / table.get("folder", "")
         shards = tuple(_make(Shard, row, path) for row in table["corpus"]["shards"])
         human = dict(table["human"])
         human["alignments"] = ROOT / human["alignments"]
-        human["speech"] = Path(os.environ.get("FACEWAVE_SPEECH", ROOT / human["speech"]))
+        human["speech"] = Path(os.environ.get("FACEWAVE_SPEECH") or ROOT / human["speech"])
         human["leave_out"] = tuple(human.get("leave_out", ()))
         return Settings(
             name=path.stem, path=path, seed=int(table["seed"]), data=data,

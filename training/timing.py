@@ -3,8 +3,8 @@
     python -m training.timing training/configs/base.toml
 
 Vowels carry most of the energy between 0.3 and 4 kHz. For each voice the vowel labels are slid along that energy; the
-shift with the highest correlation is how far the labels run late (positive) or early. A voice off by more than 20 ms needs
-an offset in its engine. Also counts how often each class occurs. Writes `timing.json` beside the checkpoints.
+shift with the highest correlation is how far the labels run late (positive) or early. A voice off by more than 20 ms
+needs an offset in its engine. Also counts how often each class occurs. Writes `timing.json` beside the checkpoints.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ def energy(samples: NDArray[np.float32]) -> NDArray[np.float64]:
     n = len(band) // HOP
     level = 10 * np.log10(np.square(band[: n * HOP]).reshape(n, HOP).mean(axis=1) + 1e-12)
     smooth = np.convolve(level, np.ones(7) / 7, mode="same")
-    return np.maximum(smooth, smooth.max() - 50)
+    out: NDArray[np.float64] = np.maximum(smooth, smooth.max() - 50)
+    return out
 
 
 _BAND = scipy.signal.butter(2, (300, 4000), "bandpass", fs=16000, output="sos")
@@ -68,13 +69,19 @@ def main(settings: Settings) -> None:
     report: dict[str, dict[str, float]] = {}
     for source in (synthetic, human):
         for split in ("train", "val", "test"):
-            for voice, clips in groupby(source(settings, split), key=lambda c: (c.corpus if source is human else c.voice, c.language)):
+            for voice, clips in groupby(
+                source(settings, split), key=lambda c: (c.corpus if source is human else c.voice, c.language)
+            ):
                 some = [clip for clip, _ in zip(clips, range(CLIPS_A_VOICE), strict=False)]
                 curve = correlations(some)
                 late_ms = (int(np.argmax(curve)) - REACH) * 2
                 name = f"{split} {voice[0]} {voice[1]}"
                 report[name] = {"late_ms": late_ms, "r": round(float(curve.max()), 3)}
-                print(f"timing {name:45s} late {late_ms:+4d} ms, r {curve.max():.2f}{'  <-- look' if abs(late_ms) > LIMIT_MS else ''}", flush=True)
+                print(
+                    f"timing {name:45s} late {late_ms:+4d} ms, r {curve.max():.2f}"
+                    f"{'  <-- look' if abs(late_ms) > LIMIT_MS else ''}",
+                    flush=True,
+                )
     settings.run.mkdir(parents=True, exist_ok=True)
     (settings.run / "timing.json").write_text(json.dumps(report, indent=1), "utf8")
 

@@ -2,13 +2,14 @@
 
     python -m training.train training/configs/base.toml
 
-Goes on from `runs/NAME/last.pt` if it is there. Stop it at any time with Ctrl-C; at most a few minutes are lost. The
-weights that count are their running mean over the last thousand or so updates (`average` in the checkpoint).
+Goes on from `runs/NAME/last.pt` if it is there. Ctrl-C saves and stops. The weights that count are their running mean
+over the last thousand or so updates (`average` in the checkpoint).
 """
 
 from __future__ import annotations
 
 import math
+import signal
 import sys
 import time
 from pathlib import Path
@@ -25,7 +26,9 @@ from training.prepare import Prepared, load_sets
 from training.settings import Settings, load
 
 THREADS = 2
-VELOCITY_WEIGHT = 3.0
+VELOCITY_WEIGHT, ACCELERATION_WEIGHT = 0.6, 0.2
+"""Of the error of a curve's first and second difference, in units of their spread: without them lips tremble."""
+
 CLASS_WEIGHT = 0.15
 GESTURE_WEIGHT = {"close": 2.0, "fv": 2.0}
 """The two gestures that people notice count this much more than a curve."""
@@ -64,39 +67,44 @@ class Batches:
         spans: list[tuple[int, int]] = []
         need = self._length
         while need:
-            at = int(self._rng.integers(prepared.starts[-1])) if not spans else -1
-            clip = int(np.searchsorted(prepared.starts, at, side="right") - 1) if at >= 0 else int(self._rng.integers(len(prepared.starts) - 1))
-            first = int(prepared.starts[clip])
-            last = int(prepared.starts[clip + 1])
-            if at >= 0 and last - first > need:
+            at = int(self._rng.integers(prepared.starts[-1]))
+            clip = int(np.searchsorted(prepared.starts, at, side="right")) - 1
+            first, last = int(prepared.starts[clip]), int(prepared.starts[clip + 1])
+            if not spans and last - first > need:
                 first = min(at, last - need)
             last = min(last, first + need)
             spans.append((first, last))
             need -= last - first
         return tuple(
-            np.concatenate([part[a:b] for a, b in spans]) for part in (prepared.features, prepared.targets, prepared.classes)
+            np.concatenate([part[a:b] for a, b in spans])
+            for part in (prepared.features, prepared.targets, prepared.classes)
         )
 
 
 class Loss:
-    """Squared error of curves and of their velocity, each in units of its own spread, and the classes' cross-entropy."""
+    """Squared error of curves and of their changes, each in units of its spread, and the cross-entropy of classes."""
 
     def __init__(self, targets: NDArray[np.uint8]) -> None:
         values = targets[:: max(1, len(targets) // 400_000)].astype(np.float32) / 255
         weight = torch.tensor([GESTURE_WEIGHT.get(name, 1.0) for name in PARAMETERS])
         self._value = weight / torch.from_numpy(values.var(axis=0) + 1e-4)
         steps = np.diff(targets[:400_000].astype(np.float32) / 255, axis=0)
-        self._velocity = weight * VELOCITY_WEIGHT / 10 / torch.from_numpy(steps.var(axis=0) + 1e-5)
+        self._velocity = weight * VELOCITY_WEIGHT / torch.from_numpy(steps.var(axis=0) + 1e-5)
+        self._acceleration = weight * ACCELERATION_WEIGHT / torch.from_numpy(np.diff(steps, axis=0).var(axis=0) + 1e-5)
         self._rare = torch.tensor([RARE_WEIGHT if name in GESTURE_WEIGHT else 0.0 for name in PARAMETERS])
         self._classes = torch.tensor([SPEECH_CLASS_WEIGHT.get(name, 1.0) for name in CLASSES])
 
-    def __call__(self, mouth: torch.Tensor, logits: torch.Tensor, targets: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
+    def __call__(
+        self, mouth: torch.Tensor, logits: torch.Tensor, targets: torch.Tensor, classes: torch.Tensor
+    ) -> torch.Tensor:
         total = mouth.new_zeros(())
         for head, ahead in enumerate(LOOK_AHEAD_STEPS):
             y, x = targets[:, :-ahead], mouth[:, ahead:, head]
             error = x - y
             total = total + ((1 + self._rare * y) * self._value * error.square()).mean()
-            total = total + (self._velocity * (error[:, 1:] - error[:, :-1]).square()).mean()
+            velocity = error[:, 1:] - error[:, :-1]
+            total = total + (self._velocity * velocity.square()).mean()
+            total = total + (self._acceleration * (velocity[:, 1:] - velocity[:, :-1]).square()).mean()
             total = total + CLASS_WEIGHT * torch.nn.functional.cross_entropy(
                 logits[:, ahead:, head].flatten(0, 1), classes[:, :-ahead].flatten(), weight=self._classes
             )
@@ -116,7 +124,9 @@ def training_sets(settings: Settings) -> list[tuple[Prepared, float]]:
     """Synthetic and, where present, recorded speech, with their shares of a batch."""
     made = load_sets(settings, "train", "synthetic")
     if made is None:
-        raise FileNotFoundError(f"{settings.data}/prepared has no training set; run python -m training.prepare {settings.path}")
+        raise FileNotFoundError(
+            f"{settings.data}/prepared has no training set; run python -m training.prepare {settings.path}"
+        )
     spoken = load_sets(settings, "train", "human")
     share = settings.human.share if spoken is not None else 0.0
     return [(made, 1 - share)] + ([(spoken, share)] if spoken is not None else [])
@@ -145,7 +155,9 @@ def main(settings: Settings) -> None:
     loss = Loss(sets[0][0].targets)
     network = Network(settings.model.hidden, settings.model.front)
     average = Network(settings.model.hidden, settings.model.front)
-    optimiser = torch.optim.AdamW(network.parameters(), lr=settings.train.learning_rate, weight_decay=1e-4, betas=(0.9, 0.98))
+    optimiser = torch.optim.AdamW(
+        network.parameters(), lr=settings.train.learning_rate, weight_decay=1e-4, betas=(0.9, 0.98)
+    )
     first = 0
     if checkpoint_path.exists():
         checkpoint = torch.load(checkpoint_path, weights_only=True)
@@ -166,10 +178,19 @@ def main(settings: Settings) -> None:
 
     def save(step: int) -> None:
         temporary = checkpoint_path.with_suffix(".tmp")
-        torch.save({"network": network.state_dict(), "average": average.state_dict(), "optimiser": optimiser.state_dict(),
+        torch.save({"network": network.state_dict(), "average": average.state_dict(),
+                    "optimiser": optimiser.state_dict(),
                     "step": step}, temporary)  # fmt: skip
         temporary.replace(checkpoint_path)
 
+    stopped = False
+
+    def stop(*_: object) -> None:
+        nonlocal stopped
+        stopped = True
+
+    signal.signal(signal.SIGINT, stop)
+    signal.signal(signal.SIGTERM, stop)
     running, saved_at, began = 0.0, time.monotonic(), time.monotonic()
     for step in range(first, settings.train.steps):
         for group in optimiser.param_groups:
@@ -192,15 +213,16 @@ def main(settings: Settings) -> None:
         if done % 100 == 0 or done == settings.train.steps:
             rate = (done - first) / (time.monotonic() - began)
             print(f"train {done}/{settings.train.steps} loss {running:.3f}, {rate:.2f} updates/s", flush=True)
-        if time.monotonic() - saved_at > settings.train.save_minutes * 60 or done == settings.train.steps:
+        if stopped or time.monotonic() - saved_at > settings.train.save_minutes * 60 or done == settings.train.steps:
             save(done)
             saved_at = time.monotonic()
-            shown = ", ".join(f"{name} {validation_loss(average, loss, s):.3f}" for name, s in checks.items() if s is not None)
+            shown = ", ".join(
+                f"{name} {validation_loss(average, loss, s):.3f}" for name, s in checks.items() if s is not None
+            )
             print(f"train {done}: held-out loss {shown}", flush=True)
+        if stopped:
+            sys.exit("train: stopped; the same command goes on from here")
 
 
 if __name__ == "__main__":
-    try:
-        main(load(Path(sys.argv[1])))
-    except KeyboardInterrupt:
-        sys.exit("train: stopped; the last checkpoint is kept")
+    main(load(Path(sys.argv[1])))

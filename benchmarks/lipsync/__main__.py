@@ -253,7 +253,10 @@ def main(arguments: list[str] | None = None) -> None:
         tables = {GROUPS[key]: list(rows.items()) for key in GROUPS if isinstance(rows := bench.results.get(key), dict)}
     longest = sorted((len(bench.truths[i]), i) for i in bench.group("human") or range(len(bench.clips)))
     examples = [i for n, i in longest if n <= 6 * FPS][-2:]
-    draw(options.out / "lipsync.png", tables, [(bench.clips[i], weights[i], bench.truths[i]) for i in examples])
+    try:
+        draw(options.out / "lipsync.png", tables, [(bench.clips[i], weights[i], bench.truths[i]) for i in examples])
+    except ModuleNotFoundError as error:
+        say(f"no picture: {error.name} is not installed; it is part of the extra `train`")
     write(options.out / "lipsync.md", "\n".join(bench.texts))
     write_json(options.out / "lipsync.json", bench.results)
     say(f"done in {time.monotonic() - started:.0f} s; {options.out / 'lipsync.md'}, .json and .png written")

@@ -101,8 +101,10 @@ def draw(path: Path, groups: Mapping[str, Rows], examples: Sequence[tuple[Clip, 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    figure = plt.figure(figsize=(15, 5 + 4.2 * len(examples)), constrained_layout=True)
-    shape = figure.add_gridspec(1 + len(examples), 2, height_ratios=[1.15] + [1] * len(examples))
+    figure = plt.figure(figsize=(15, 5 + 4.2 * len(examples)))
+    shape = figure.add_gridspec(
+        1 + len(examples), 2, height_ratios=[1.15] + [1] * len(examples), hspace=0.35, wspace=0.15
+    )
     left, right = figure.add_subplot(shape[0, 0]), figure.add_subplot(shape[0, 1])
     names = list(dict.fromkeys(name for rows in groups.values() for name, _ in rows))
     colours = dict(zip(names, plt.get_cmap("tab10")(np.arange(len(names)) % 10), strict=True))
@@ -166,7 +168,7 @@ def draw(path: Path, groups: Mapping[str, Rows], examples: Sequence[tuple[Clip, 
         axes[-1].set(xlabel="s", xlim=(0, len(ours) / FPS))
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.name + ".new")
-    figure.savefig(temporary, format="png", dpi=80)
+    figure.savefig(temporary, format="png", dpi=80, bbox_inches="tight")
     plt.close(figure)
     os.replace(temporary, path)
 

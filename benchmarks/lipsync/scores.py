@@ -178,9 +178,11 @@ def _move(phones: Sequence[Phone], weights: NDArray[np.float32]) -> _Moved:
 
 
 def _correlations(systems: Sequence[_Moved], truths: Sequence[_Moved]) -> dict[str, float]:
-    if not any(one.speech.any() for one in systems):
+    truth = np.concatenate([one.curves[one.speech] for one in truths]) if truths else np.zeros((0, len(CURVES)))
+    # A curve the rules leave still, or silence alone, has nothing to follow.
+    moving = truth.std(axis=0) > 1e-6 if len(truth) else np.zeros(len(CURVES), bool)
+    if not moving.any():
         return dict.fromkeys(("r", "r_best", "lag_ms", *(f"r_{name}" for name in CURVES)), float("nan"))
-    truth = np.concatenate([one.curves[one.speech] for one in truths])
     by_lag = {}
     for lag in range(-LARGEST_LAG, LARGEST_LAG + 1):
         shifted = []
@@ -188,7 +190,6 @@ def _correlations(systems: Sequence[_Moved], truths: Sequence[_Moved]) -> dict[s
             at = np.clip(np.arange(len(one.curves)) + lag, 0, len(one.curves) - 1)
             shifted.append(one.curves[at][one.speech])
         by_lag[lag] = _pearson(np.concatenate(shifted), truth)
-    moving = truth.std(axis=0) > 1e-6
     means = {lag: float(r[moving].mean()) for lag, r in by_lag.items()}
     best = max(means, key=lambda lag: means[lag])
     peak, height = float(best), means[best]

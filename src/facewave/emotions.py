@@ -198,11 +198,11 @@ def given_emotion(
 ) -> NDArray[np.float32] | None:
     """The emotion asked for at each sample, shape (len(samples), 10): the track with the overrides laid over it.
 
-    None where neither says anything, which leaves the face to the detected emotion.
+    Without a track, emotions that no override names are NaN: they stay as detected. None where nothing is asked.
     """
     if track is None and not settings.overrides:
         return None
-    values = np.zeros((len(samples), len(EMOTIONS)), np.float32) if track is None else track.at(samples)
+    values = np.full((len(samples), len(EMOTIONS)), np.nan, np.float32) if track is None else track.at(samples)
     for name, value in settings.overrides.items():
         values[:, EMOTIONS.index(name)] = value
     return values

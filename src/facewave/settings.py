@@ -87,6 +87,18 @@ class ModelsSettings:
     path: tuple[str, ...] = ()
     """Folders to look in before the user's own store."""
 
+    store: str = ""
+    """The user's own store; blank for the system's place for application data."""
+
+    face: str = ""
+    """Face model of the LocalA2F providers, a path or a name in the store; blank finds a fitting one there."""
+
+    emotion: str = ""
+    """Audio2Emotion model, likewise; `none` for no emotion detection."""
+
+    variant: str = ""
+    """Form of the networks: plane, int8 or fp16 as made by `facewave models quantize`; blank for the original."""
+
     device: str = "cpu"
     """Where networks run: cpu, cuda, tensorrt, coreml or directml."""
 

@@ -112,9 +112,15 @@ def test_calibration_rests_in_silence_and_keeps_the_range() -> None:
 
 
 @pytest.mark.skipif(shutil.which("flite") is None, reason="flite is not installed (apt-get install flite)")
-@pytest.mark.skipif(ctypes.util.find_library("espeak-ng") is None, reason="libespeak-ng is not installed (apt-get install espeak-ng)")
+@pytest.mark.skipif(
+    ctypes.util.find_library("espeak-ng") is None, reason="libespeak-ng is not installed (apt-get install espeak-ng)"
+)
 def test_tiny_configuration_end_to_end(tmp_path: Path) -> None:
-    environment = os.environ | {"FACEWAVE_TRAINING_DATA": str(tmp_path / "data"), "PYTHON": sys.executable, "OMP_WAIT_POLICY": "PASSIVE"}
+    environment = os.environ | {
+        "FACEWAVE_TRAINING_DATA": str(tmp_path / "data"),
+        "PYTHON": sys.executable,
+        "OMP_WAIT_POLICY": "PASSIVE",
+    }
     environment.pop("FACEWAVE_SPEECH", None)
 
     def run() -> str:

@@ -1,4 +1,5 @@
-"""espeak-ng through its C interface: formant synthesis in a hundred languages, with an event at the start of each phone.
+"""espeak-ng through its C interface: formant synthesis in a hundred languages, with an event at the start of each
+phone.
 
 The library is called in this process and hands over 16-bit samples and the events between them. Each phone event holds
 up to eight bytes of IPA.
@@ -33,8 +34,10 @@ _SHORT_PAUSE_S = 0.03
 
 # Spellings of espeak's own; the rest is IPA.
 _RESPELL = (
-    ("ε", "ɛ"), ("ᵝ", ""), ("sx", "ʃ"), ("s.", "ʂ"), ("z.", "ʐ"), ("i.", "ɨ"), ("o-", "ɤ"), ("nɡ", "ŋ"), ("ph", "p"), ("th", "t"), ("kh", "k"),
-    ("ʂh", "ʂ"), ("sh", "s"), ("ʃh", "ʃ"), ("ɕh", "ɕ"), ("ch", "c"), ('"', ""), ("-", ""), ("#", ""), ("*", ""), ("^", ""),
+    ("ε", "ɛ"), ("ᵝ", ""), ("sx", "ʃ"), ("s.", "ʂ"), ("z.", "ʐ"), ("i.", "ɨ"), ("o-", "ɤ"), ("nɡ", "ŋ"),
+    ("ph", "p"), ("th", "t"), ("kh", "k"),
+    ("ʂh", "ʂ"), ("sh", "s"),
+    ("ʃh", "ʃ"), ("ɕh", "ɕ"), ("ch", "c"), ('"', ""), ("-", ""), ("#", ""), ("*", ""), ("^", ""),
     ("~", ""), (":", ""), (";", ""), ("`", ""), ("?", ""), ("!", ""), ("|", ""), ("/", ""),
 )  # fmt: skip
 
@@ -65,7 +68,9 @@ class _Library:
         self._lib.espeak_SetSynthCallback(self._callback)
         self.rate_hz = int(self._lib.espeak_Initialize(_RETRIEVE, 0, None, _PHONEME_EVENTS | _IPA))
         if self.rate_hz <= 0:
-            raise EngineError("espeak-ng could not start: its data folder is missing; on Debian: apt-get install espeak-ng-data")
+            raise EngineError(
+                "espeak-ng could not start: its data folder is missing; on Debian: apt-get install espeak-ng-data"
+            )
 
     def _receive(self, wav: Any, n_samples: int, events: Any) -> int:
         index = 0
@@ -79,7 +84,9 @@ class _Library:
             self._chunks.append(np.ctypeslib.as_array(wav, (n_samples,)).copy())
         return 0
 
-    def say(self, voice: str, text: str, rate: int, pitch: int, pitch_range: int) -> tuple[NDArray[np.float32], list[tuple[float, str]]]:
+    def say(
+        self, voice: str, text: str, rate: int, pitch: int, pitch_range: int
+    ) -> tuple[NDArray[np.float32], list[tuple[float, str]]]:
         self._chunks, self._events = [], []
         if self._lib.espeak_SetVoiceByName(voice.encode()) != 0:
             raise EngineError(f"espeak-ng has no voice {voice!r}; `espeak-ng --voices` lists them")
@@ -89,7 +96,7 @@ class _Library:
         self._lib.espeak_Synth(data, len(data), 0, 1, 0, _UTF8, None, None)
         self._lib.espeak_Synchronize()
         joined = np.concatenate(self._chunks) if self._chunks else np.zeros(0, dtype=np.int16)
-        return joined.astype(np.float32) / 32768, self._events
+        return joined.astype(np.float32) / np.float32(32768), self._events
 
 
 @cache

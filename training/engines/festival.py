@@ -32,16 +32,27 @@ class _Voice:
     """Added to every segment time."""
 
 
-_CATALAN = {"ax": "ə", "E": "ɛ", "O": "ɔ", "S": "ʃ", "Z": "ʒ", "ts": "ts", "dz": "dz", "tS": "tʃ", "dZ": "dʒ", "J": "ɲ",
-            "L": "ʎ", "rr": "r", "r": "ɾ", "N": "ŋ", "B": "β", "D": "ð", "G": "ɣ", "uw": "w", "iy": "j", "y": "j"}  # fmt: skip
-_ITALIAN = {"E": "ɛ", "O": "ɔ", "S": "ʃ", "tS": "tʃ", "dZ": "dʒ", "J": "ɲ", "L": "ʎ", "SS": "ʃ", "ng": "ŋ", "nf": "ɱ", "JJ": "ɲ",
-            "LL": "ʎ"}  # fmt: skip
-_FINNISH = {"a:": "ɑ", "a": "ɑ", "@": "æ", "@:": "æ", "7": "ø", "7:": "ø", "N": "ŋ", "v": "ʋ", "S": "ʃ"}
-_CZECH = {"ch": "x", "h": "ɦ", "c": "ts", "c~": "tʃ", "s~": "ʃ", "z~": "ʒ", "r~": "r", "r~*": "r", "n~": "ɲ", "d~": "ɟ", "t~": "c", "dz": "dz",
-          "dz~": "dʒ", "e": "ɛ", "i": "ɪ", "N": "ŋ", "n*": "ŋ"}  # fmt: skip
-_RUSSIAN = {"aa": "a", "a": "ɐ", "ae": "æ", "ay": "ə", "ee": "ɛ", "e": "ɛ", "ei": "ɪ", "ii": "i", "i": "ɪ", "oo": "o", "o": "o", "uu": "u",
-            "u": "ʊ", "yy": "ɨ", "y": "ɨ", "ur": "ʊ", "ch": "tɕ", "sh": "ʂ", "zh": "ʐ", "sch": "ɕ", "c": "ts", "h": "x", "hh": "x",
-            "j": "j"}  # fmt: skip
+_CATALAN = {
+    "ax": "ə", "E": "ɛ", "O": "ɔ", "S": "ʃ", "Z": "ʒ", "ts": "ts", "dz": "dz", "tS": "tʃ", "dZ": "dʒ",
+    "J": "ɲ", "L": "ʎ", "rr": "r", "r": "ɾ", "N": "ŋ", "B": "β", "D": "ð", "G": "ɣ", "uw": "w", "iy": "j",
+    "y": "j",
+}  # fmt: skip
+_ITALIAN = {
+    "E": "ɛ", "O": "ɔ", "S": "ʃ", "tS": "tʃ", "dZ": "dʒ", "J": "ɲ", "L": "ʎ", "SS": "ʃ", "ng": "ŋ", "nf": "ɱ",
+    "JJ": "ɲ", "LL": "ʎ",
+}  # fmt: skip
+_FINNISH = {
+    "a:": "ɑ", "a": "ɑ", "@": "æ", "@:": "æ", "7": "ø", "7:": "ø", "N": "ŋ", "v": "ʋ", "S": "ʃ",
+}  # fmt: skip
+_CZECH = {
+    "ch": "x", "h": "ɦ", "c": "ts", "c~": "tʃ", "s~": "ʃ", "z~": "ʒ", "r~": "r", "r~*": "r", "n~": "ɲ",
+    "d~": "ɟ", "t~": "c", "dz": "dz", "dz~": "dʒ", "e": "ɛ", "i": "ɪ", "N": "ŋ", "n*": "ŋ",
+}  # fmt: skip
+_RUSSIAN = {
+    "aa": "a", "a": "ɐ", "ae": "æ", "ay": "ə", "ee": "ɛ", "e": "ɛ", "ei": "ɪ", "ii": "i", "i": "ɪ", "oo": "o",
+    "o": "o", "uu": "u", "u": "ʊ", "yy": "ɨ", "y": "ɨ", "ur": "ʊ", "ch": "tɕ", "sh": "ʂ", "zh": "ʐ",
+    "sch": "ɕ", "c": "ts", "h": "x", "hh": "x", "j": "j",
+}  # fmt: skip
 
 VOICES: Mapping[str, _Voice] = {
     "kal_diphone": _Voice(),
@@ -85,7 +96,9 @@ def speak(voice: str, language: str, texts: Sequence[str], rng: np.random.Genera
             except FileNotFoundError as error:
                 raise EngineError("festival is not installed; on Debian: apt-get install festival") from error
             if not any(folder.glob("*.seg")):
-                raise EngineError(f"festival said nothing with {voice}: {done.stderr.decode('utf8', 'replace').strip()[:300]}")
+                raise EngineError(
+                    f"festival said nothing with {voice}: {done.stderr.decode('utf8', 'replace').strip()[:300]}"
+                )
             for index, text in enumerate(batch):
                 wav, seg = folder / f"{index}.wav", folder / f"{index}.seg"
                 if wav.exists() and seg.exists():
@@ -119,6 +132,8 @@ def _foreign(start_s: float, end_s: float, name: str, table: Mapping[str, str]) 
     try:
         symbols = ipa_symbols(table.get(plain) or table.get(plain.rstrip(":")) or plain.rstrip(":"))
     except ValueError as error:
-        raise EngineError(f"festival phone {name!r} is not in the voice's table in training/engines/festival.py") from error
+        raise EngineError(
+            f"festival phone {name!r} is not in the voice's table in training/engines/festival.py"
+        ) from error
     edges = np.linspace(start_s, end_s, len(symbols) + 1)
     return [(float(a), float(b), s) for a, b, s in zip(edges[:-1], edges[1:], symbols, strict=True)]

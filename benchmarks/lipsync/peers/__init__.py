@@ -32,7 +32,7 @@ OVR = {
 }  # fmt: skip
 """The Oculus visemes, each as the phone in its name."""
 
-VOWELS = {"A": "a", "I": "i", "U": "u", "E": "ɛ", "O": "o", "S": "s", "N": "n"}
+VOWELS = {"A": "a", "I": "i", "U": "u", "E": "ɛ", "O": "o"}
 """uLipSync's profile entries."""
 
 FADE_S = 0.05

@@ -1,5 +1,5 @@
 // wLipSync: its own audio node, processor and WASM. The package has no profile, so one is calibrated here the way its
-// manual asks: sixteen spectra (MFCC) of each vowel, taken in the middle of vowels of calibration clips.
+// manual asks: sixteen spectra (MFCC) of each of five vowels, taken in the middle of vowels of calibration clips.
 import { readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -11,7 +11,7 @@ const wasm = await WebAssembly.compile(readFileSync(join(folder, "wlipsync.wasm"
 const { WLipSyncAudioNode } = await import(join(folder, "wlipsync.js"));
 await import(join(folder, "audio-processor.js"));
 
-const VOWELS = { A: "aɑæʌ", I: "iɪ", U: "uʊ", E: "eɛ", O: "oɔ", S: "szʃ", N: "nm" };
+const VOWELS = { A: "aɑæʌ", I: "iɪ", U: "uʊ", E: "eɛ", O: "oɔ" };
 const SPECTRA = 16;
 const SHAPE = { targetSampleRate: 16000, sampleCount: 1024, melFilterBankChannels: 30, compareMethod: 1, mfccNum: 12 };
 

@@ -7,7 +7,7 @@ import sys
 import typer
 
 from ..errors import FacewaveError
-from . import animate, call, demo, health, inspect, providers, serve
+from . import animate, call, demo, health, inspect, models, providers, serve
 
 app = typer.Typer(
     name="facewave",
@@ -23,6 +23,7 @@ app.command("call")(call.call)
 app.command("demo")(demo.demo)
 app.command("health")(health.health)
 app.command("inspect")(inspect.inspect)
+app.add_typer(models.app, name="models")
 app.command("providers")(providers.providers)
 app.command("serve")(serve.serve)
 

@@ -43,6 +43,9 @@ _JAW, _CLOSE, _FV, _FUNNEL, _PUCKER, _SPREAD, _LOWDN, _UPUP, _TIP, _BACK, _FRONT
 CLOSED_JAW = 0.5
 """Part of the jaw opening that a full closure takes away, so that it shows on rigs without `mouthClose`."""
 
+BITE_UPPER_UP = 0.25
+"""How far a labiodental lifts the upper lip, beyond what the network says: the teeth show, which tells /f/ from /p/."""
+
 LINEAR: tuple[tuple[str, int, float], ...] = (
     ("mouthFunnel", _FUNNEL, 1.0),
     ("mouthPucker", _PUCKER, 1.0),
@@ -51,7 +54,7 @@ LINEAR: tuple[tuple[str, int, float], ...] = (
     ("mouthDimpleLeft", _SPREAD, 0.15), ("mouthDimpleRight", _SPREAD, 0.15),
     ("mouthPressLeft", _CLOSE, 0.4), ("mouthPressRight", _CLOSE, 0.4),
     ("mouthRollLower", _CLOSE, 0.35), ("mouthRollUpper", _CLOSE, 0.3),
-    ("mouthRollLower", _FV, 0.6), ("mouthShrugLower", _FV, 0.2), ("mouthShrugUpper", _FV, 0.15),
+    ("mouthRollLower", _FV, 0.5),
     ("tongueOut", _TOUT, 0.3),
     ("tongueTipUp", _TIP, 0.8), ("tongueUp", _BACK, 0.7), ("tongueIn", _BACK, 0.3),
     ("tongueUp", _FRONT, 0.35), ("tongueWide", _FRONT, 0.4), ("tongueTipDown", _FRONT, 0.15),
