@@ -6,10 +6,10 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -32,14 +32,6 @@ from facewave.wire._proto.controller_pb2 import AudioStream
 from tests.servers.loudness import BatchLoudnessProvider, LoudnessProvider
 from tests.servers.serving import Answer, audio, call, chunks, clip, config, end, header, serving, speech, wait_until
 
-# A provider from a file of the tests, put in place of the default one; then the command line as it is.
-LAUNCH = """
-import sys
-from facewave import providers
-import tests.servers.loudness as loudness
-providers.PROVIDERS = (providers.ProviderRow("Embedded", "unused:unused", ""),)
-"""
-MAIN = "from tests.servers.process import main; main()"
 ROOT = Path(__file__).parents[2]
 
 
@@ -47,10 +39,13 @@ class Process:
     """A running `facewave serve`."""
 
     def __init__(self, *arguments: str, stderr: int | None = None) -> None:
-        environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)])}
+        environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
         self.log: list[str] = []
         self.popen = subprocess.Popen(
-            [sys.executable, "-c", MAIN, "serve", "--port", "0", "--http", "127.0.0.1:0", "--log-json", *arguments],
+            [
+                *(sys.executable, "-m", "facewave", "serve"),
+                *("--provider", "Embedded", "--port", "0", "--http", "127.0.0.1:0", "--log-json", *arguments),
+            ],
             stderr=subprocess.PIPE if stderr is None else stderr,
             env=environment,
             cwd=ROOT,
@@ -128,14 +123,6 @@ def test_sigterm_lets_a_running_clip_end() -> None:
 
 
 def test_full_disk_for_logs_costs_no_clip() -> None:
-    with open("/dev/full", "w") as full:
-        one = Process("--http", "127.0.0.1:0", stderr=full.fileno())
-        # Its port cannot be read from its log, so it gets a fixed one below; this one only has to stay alive.
-        time.sleep(0.1)
-        one.popen.terminate()
-        one.popen.wait(180)
-    import socket
-
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
