@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -122,6 +123,15 @@ def test_call_speaks_the_one_way_protocol(clip: Path, tmp_path: Path) -> None:
         assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes()
         with pytest.raises(SettingsError, match="expected deliver, pull or controller"):
             run("call", service.url, clip, "-o", tmp_path / "c.csv", "--legacy", "pigeon")
+
+
+def test_call_receives_what_an_old_service_delivers(clip: Path, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        listen = f"127.0.0.1:{free.getsockname()[1]}"
+    with LegacyService() as service:
+        service.deliver_to = listen
+        run("call", service.url, clip, "-o", tmp_path / "out.csv", "--legacy", "deliver", "--listen", listen)
+    assert len(Animation.load(tmp_path / "out.csv")) == 30
 
 
 def test_call_interrupted_leaves_nothing_behind(server: AwkwardServer, clip: Path, tmp_path: Path) -> None:
