@@ -28,6 +28,9 @@ logger = logging.getLogger("facewave.server")
 _WAIT_FOR_PLACE_S = 0.5
 """A client whose last call has just ended may be faster than the return of its place."""
 
+_LET_GO_S = 5.0
+"""Longest wait for cancelled calls at the end of a server."""
+
 _WATCH_S = 0.25
 """Seconds between two looks at the limits."""
 
@@ -67,7 +70,10 @@ class Host:
         self._watchdog = asyncio.create_task(self._watch())
 
     async def stop(self) -> None:
-        """Stop working."""
+        """Stop working, once the calls that were cut off have let go of their sessions."""
+        deadline = time.monotonic() + _LET_GO_S
+        while self._watched and time.monotonic() < deadline:
+            await asyncio.sleep(0.01)
         if self._watchdog is not None:
             self._watchdog.cancel()
         await self.engine.stop()
