@@ -149,7 +149,7 @@ single = st.floats(width=32)
 
 @st.composite
 def responses(draw: st.DrawFn) -> controller_pb2.AnimationDataStream:
-    """Anything a message can hold, sensible or not."""
+    """Anything a message can hold, sensible or not; enumerations are open, whatever their types say."""
     message = controller_pb2.AnimationDataStream()
     part = draw(st.sampled_from(["header", "data", "data", "status", "event", "none"]))
     if part == "header":
@@ -159,7 +159,7 @@ def responses(draw: st.DrawFn) -> controller_pb2.AnimationDataStream:
         )
         if draw(st.booleans()):
             header.audio_header.samples_per_second = draw(st.integers(0, 2**32 - 1))
-            header.audio_header.audio_format = draw(st.integers(-5, 5))
+            header.audio_header.audio_format = draw(st.integers(-5, 5))  # type: ignore[assignment]
         header.start_time_code_since_epoch = draw(numbers)
     elif part == "data":
         for _ in range(draw(st.integers(0, 3))):
@@ -172,10 +172,10 @@ def responses(draw: st.DrawFn) -> controller_pb2.AnimationDataStream:
             packed.value = draw(st.binary(max_size=6))
         message.animation_data.SetInParent()
     elif part == "status":
-        message.status.code = draw(st.sampled_from([0, 1, 2, 3, 7, -1]))
+        message.status.code = draw(st.sampled_from([0, 1, 2, 3, 7, -1]))  # type: ignore[assignment]
         message.status.message = draw(st.text(max_size=5))
     elif part == "event":
-        message.event.event_type = draw(st.integers(-1, 3))
+        message.event.event_type = draw(st.integers(-1, 3))  # type: ignore[assignment]
         message.event.SetInParent()
     return message
 
