@@ -38,7 +38,8 @@ def requests() -> Iterator[AudioStream]:
 def converse(sent: list[bytes]) -> list[bytes]:
     """What a server answers to raw messages, with the start time set to zero."""
     with serving(LoudnessProvider()) as server, grpc.insecure_channel(server.target) as channel:
-        answers = list(channel.stream_stream(METHOD)(iter(sent), timeout=60))
+        method: grpc.StreamStreamMultiCallable[bytes, bytes] = channel.stream_stream(METHOD)
+        answers = list(method(iter(sent), timeout=60))
     first = AnimationDataStream.FromString(answers[0])
     first.animation_data_stream_header.start_time_code_since_epoch = 0
     return [first.SerializeToString(), *answers[1:]]

@@ -206,7 +206,7 @@ def test_client_that_never_reads_is_cut_in_the_end(provider: BatchLoudnessProvid
         wait_until(lambda: server.streams_in_use == 0 and provider.open_sessions == 0)
         with pytest.raises(grpc.RpcError) as caught:
             list(responses)
-        assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED  # type: ignore[attr-defined]
+        assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
         channel.close()
 
 
@@ -229,20 +229,22 @@ def test_garbage_bytes_on_the_port(server: RunningServer, junk: bytes) -> None:
 @pytest.mark.parametrize("junk", [b"\xff" * 40, b"\x0a\xff\xff\xff\xff\x0f", os.urandom(500)])
 def test_messages_that_are_not_protobuf(server: RunningServer, junk: bytes) -> None:
     with bystander(server), grpc.insecure_channel(server.target) as channel:
-        responses = channel.stream_stream(METHOD)(iter([junk]), timeout=20)
+        method: grpc.StreamStreamMultiCallable[bytes, bytes] = channel.stream_stream(METHOD)
+        responses = method(iter([junk]), timeout=20)
         with pytest.raises(grpc.RpcError) as caught:
             list(responses)
-        code = caught.value.code()  # type: ignore[attr-defined]
+        code = caught.value.code()
         assert code not in (grpc.StatusCode.OK, grpc.StatusCode.DEADLINE_EXCEEDED)
         wait_until(lambda: server.streams_in_use == 1, timeout=2)
 
 
 def test_wrong_method(server: RunningServer) -> None:
     with bystander(server), grpc.insecure_channel(server.target) as channel:
-        for method in ("/nope/Nope", METHOD + "2"):
+        for name in ("/nope/Nope", METHOD + "2"):
+            method: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(name)
             with pytest.raises(grpc.RpcError) as caught:
-                channel.unary_unary(method)(b"", timeout=20)
-            assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED  # type: ignore[attr-defined]
+                method(b"", timeout=20)
+            assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
 
 def test_oversized_message(server: RunningServer) -> None:

@@ -248,7 +248,7 @@ def test_http_health_follows_the_server() -> None:
 
 def test_grpc_health_and_reflection() -> None:
     with serving(LoudnessProvider()) as server, grpc.insecure_channel(server.target) as channel:
-        stub = health_pb2_grpc.HealthStub(channel)  # type: ignore[no-untyped-call]
+        stub = health_pb2_grpc.HealthStub(channel)
         name = "nvidia_ace.services.a2f_controller.v1.A2FControllerService"
         for service in ("", name):
             answer = stub.Check(health_pb2.HealthCheckRequest(service=service))
@@ -258,9 +258,9 @@ def test_grpc_health_and_reflection() -> None:
         watch.cancel()
         with pytest.raises(grpc.RpcError) as caught:
             stub.Check(health_pb2.HealthCheckRequest(service="other"))
-        assert caught.value.code() is grpc.StatusCode.NOT_FOUND  # type: ignore[attr-defined]
-        database = ProtoReflectionDescriptorDatabase(channel)  # type: ignore[no-untyped-call]
-        assert name in database.get_services()  # type: ignore[no-untyped-call]
+        assert caught.value.code() is grpc.StatusCode.NOT_FOUND
+        database = ProtoReflectionDescriptorDatabase(channel)
+        assert name in database.get_services()
         pool = DescriptorPool(database)
         method = pool.FindServiceByName(name).FindMethodByName("ProcessAudioStream")
         assert "audio_with_emotion" in GetMessageClass(method.input_type).DESCRIPTOR.fields_by_name
