@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from typing import Any
 
@@ -45,7 +45,7 @@ from tests.servers.serving import (
     wait_until,
 )
 
-PROVIDERS = {
+PROVIDERS: dict[str, Callable[[], LoudnessProvider]] = {
     "pushed": lambda: LoudnessProvider(),
     "batched": lambda: BatchLoudnessProvider(),
     "only 60 fps": lambda: LoudnessProvider(rates=(60, 60)),
