@@ -15,7 +15,7 @@ def voice(f0: float, seconds: float = 1.0, level: float = 0.1) -> NDArray[np.flo
     buzz = np.zeros(len(t))
     for k in range(1, int(7500 / f0)):
         buzz += np.sin(2 * np.pi * f0 * k * t) / k
-    return (level * buzz / np.sqrt(np.mean(buzz**2))).astype(np.float32)
+    return np.asarray(level * buzz / np.sqrt(np.mean(buzz**2)), np.float32)
 
 
 @pytest.mark.parametrize("f0", [75, 110, 160, 220, 300, 400])

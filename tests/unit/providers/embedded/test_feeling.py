@@ -2,12 +2,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from facewave.features.prosody import COLUMNS
 from facewave.providers.embedded.feeling import CORRESPONDENCE, SCORES, VoiceFeeling
 
 
-def heard(seconds: float, level: float = -25, f0: float = 150, wobble: float = 3.0, rough: float = 0.2) -> np.ndarray:  # type: ignore[type-arg]
+def heard(
+    seconds: float, level: float = -25, f0: float = 150, wobble: float = 3.0, rough: float = 0.2
+) -> NDArray[np.float32]:
     """Rows of prosody: a voice with a pitch that wobbles by so many semitones and a share of rough sound."""
     n = int(seconds * 60)
     rows = np.zeros((n, len(COLUMNS)), np.float32)
@@ -18,11 +21,11 @@ def heard(seconds: float, level: float = -25, f0: float = 150, wobble: float = 3
     return rows
 
 
-def strongest(rows: np.ndarray) -> str:  # type: ignore[type-arg]
+def strongest(rows: NDArray[np.float32]) -> str:
     return SCORES[int(VoiceFeeling()(rows)[-1].argmax())]
 
 
-def probability(rows: np.ndarray, name: str) -> float:  # type: ignore[type-arg]
+def probability(rows: NDArray[np.float32], name: str) -> float:
     scores = VoiceFeeling()(rows)[-1]
     return float((np.exp(scores) / np.exp(scores).sum())[SCORES.index(name)])
 
@@ -41,7 +44,7 @@ def test_silence_and_calm_speech_are_neutral() -> None:
         ("outofbreath", heard(10, rough=0.45), heard(10)),
     ],
 )
-def test_directions(feeling: str, lively: np.ndarray, calm: np.ndarray) -> None:  # type: ignore[type-arg]
+def test_directions(feeling: str, lively: NDArray[np.float32], calm: NDArray[np.float32]) -> None:
     assert probability(lively, feeling) > 2 * probability(calm, feeling)
     assert probability(lively, feeling) < 0.6, "a hint, never a certainty"
 

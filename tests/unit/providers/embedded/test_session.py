@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from facewave.providers.embedded.provider import EmbeddedProvider
 from facewave.settings import EmbeddedSettings, FacewaveSettings
 
 UPPER = [INDEX[name] for name in UPPER_FACE]
-FULL = {"strength": 1.0, "override_strength": 1.0}
+FULL = EmotionSettings(strength=1.0, override_strength=1.0)
 
 
 def animate(clip: Path, **settings: object) -> Animation:
@@ -48,7 +49,7 @@ def test_idle_life_follows_its_seed(demo_clip: Path) -> None:
 @pytest.mark.parametrize("emotion", ["joy", "anger", "amazement", "fear", "outofbreath"])
 def test_full_emotion_leaves_the_lip_closures(demo_clip: Path, emotion: str) -> None:
     plain = animate(demo_clip, idle=False, emotion=EmotionSettings(strength=0.0))
-    moved = animate(demo_clip, idle=False, emotion=EmotionSettings(**FULL, overrides={emotion: 1.0}))
+    moved = animate(demo_clip, idle=False, emotion=replace(FULL, overrides={emotion: 1.0}))
     assert np.abs(moved.weights - plain.weights)[60:].max() > 0.1
     closed = (plain.channel("mouthClose") > 0.8 * plain.channel("jawOpen")) & (plain.channel("mouthPressLeft") > 0.3)
     open_gap = np.percentile(lip_gap(moved.weights), 90)
@@ -58,14 +59,14 @@ def test_full_emotion_leaves_the_lip_closures(demo_clip: Path, emotion: str) -> 
 def test_keys_in_time_and_keys_that_arrive_during_the_stream(demo_clip: Path) -> None:
     samples = read_audio(demo_clip).mono_16k()
     track = EmotionTrack.from_keys([(0, {}), (2, {}), (2.5, {"amazement": 1})])
-    settings = StreamSettings(idle=False, emotion=EmotionSettings(**FULL, transition_s=0.0), emotion_track=track)
+    settings = StreamSettings(idle=False, emotion=replace(FULL, transition_s=0.0), emotion_track=track)
     take = facewave.animate(samples, settings=settings)
     brow = take.channel("browOuterUpLeft")
     assert brow[:118].max() < 0.01
     assert brow[160:].min() > 0.5
 
     session = EmbeddedProvider().open(
-        StreamSettings(idle=False, emotion=EmotionSettings(**FULL, transition_s=0.0, detected_smoothing=0.0))
+        StreamSettings(idle=False, emotion=replace(FULL, transition_s=0.0, detected_smoothing=0.0))
     )
     frames = [*session.push(samples[:24000]), *session.push(samples[24000:], track), *session.finish()]
     live = Animation.from_frames(session.info, frames).channel("browOuterUpLeft")
