@@ -11,14 +11,16 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from . import parts
-from .cage import UNIT_M, Cage, build_cage
+from .cage import UNIT_M, Cage, build_cage, lip_name
 from .glb import Part, write_glb
 from .motions import Shaper, eyeball_motion, jaw_motion, tongue_motions
 from .limits import as_extras
-from .subdivide import catmull_clark, refine_path, triangulate, vertex_normals
+from .subdivide import Face, catmull_clark, refine_path, thin_out, triangulate, vertex_normals
 
 HEAD_GLB = Path(__file__).resolve().parents[2] / "src" / "facewave" / "studio" / "static" / "head.glb"
 LEVELS = 2
+FRINGE = (0.004, 0.012)
+"""Units: skin that moves less than the first stands still, more than the second moves in full."""
 
 
 @dataclass
@@ -40,31 +42,67 @@ class Skin:
 
     lower_margins: dict[int, list[int]]
 
+    lips: dict[str, list[int]]
+    """`upper`, `lower`: fine vertices along the line where the lips meet, from the left corner to the right."""
+
+    exported: NDArray[np.int64]
+    """Fine vertices that go into the file: all round eyes, nose and lips, every other one elsewhere."""
+
+    exported_triangles: NDArray[np.int64]
+    """Triangles numbered within `exported`."""
+
 
 def build_skin() -> Skin:
     """Subdivide the cage."""
     cage = build_cage()
-    margins = {
+    margins: dict[tuple[int, str], list[int]] = {
         (side, half): [cage.names[f"{'-' if side < 0 else ''}margin.{k % 16}"] for k in span]
         for side in (1, -1)
         for half, span in (("upper", range(9)), ("lower", range(16, 7, -1)))
     }
     faces = cage.faces
     matrix = csr_matrix(np.eye(len(cage.points)))
-    for _ in range(LEVELS):
+    plain = {vertex: name.removeprefix("-") for name, vertex in cage.names.items()}
+    margins |= {
+        (0, half): [cage.names[lip_name("contact", k % 24)] for k in span]
+        for half, span in (("upper", range(13)), ("lower", range(24, 11, -1)))
+    }
+    wanted = np.array([_is_feature(cage, plain, face) for face in faces])
+    for step in range(LEVELS):
+        if step:
+            wanted = np.repeat(wanted, [len(face) for face in coarse])
+        coarse = faces
         level = catmull_clark(matrix.shape[0], faces)
         matrix, faces = level.matrix @ matrix, level.faces
         margins = {key: refine_path(path, level) for key, path in margins.items()}
     control = fit_control(cage.points, matrix)
     points = matrix @ control
     triangles = triangulate(faces)
+    exported, exported_triangles = thin_out(coarse, level, wanted)
     return Skin(
         cage, control, matrix, points, triangles, vertex_normals(points, triangles),
         {side: margins[side, "upper"] for side in (1, -1)}, {side: margins[side, "lower"] for side in (1, -1)},
+        {half: margins[0, half] for half in ("upper", "lower")}, exported, exported_triangles,
     )  # fmt: skip
 
 
-def fit_control(wanted: NDArray[np.float64], matrix: csr_matrix, steps: int = 12, share: float = 0.7) -> NDArray[np.float64]:
+def _is_feature(cage: Cage, plain: dict[int, str], face: Face) -> bool:
+    """Whether a cage face lies where detail is seen: lids, nose, lips and the skin next to them."""
+    for vertex in face:
+        kind, number = cage.ring_of.get(vertex, ("", 0.0))
+        if kind == "eye" and number <= 4 or kind == "mouth" and number <= 5 or kind == "nostril":
+            return True
+        name = plain[vertex]
+        if name.startswith("g"):
+            r, c = (int(x) for x in name[1:].split("."))
+            if 10 <= r <= 14 and c <= 2:
+                return True
+    return False
+
+
+def fit_control(
+    wanted: NDArray[np.float64], matrix: csr_matrix, steps: int = 12, share: float = 0.7
+) -> NDArray[np.float64]:
     """Control values whose subdivision takes the wanted values at the cage's own vertices (nearly; it stays smooth)."""
     control = wanted.copy()
     at_cage = matrix[: len(wanted)]
@@ -121,11 +159,14 @@ MATERIALS = {
     "eye": {"pbrMetallicRoughness": {"metallicFactor": 0.0, "roughnessFactor": 0.08}},
     "teeth": {"pbrMetallicRoughness": {"metallicFactor": 0.0, "roughnessFactor": 0.25}},
     "wet": {"pbrMetallicRoughness": {"metallicFactor": 0.0, "roughnessFactor": 0.35}},
+    "lash": {"pbrMetallicRoughness": {"metallicFactor": 0.0, "roughnessFactor": 0.9}, "doubleSided": True},
     "hair": {"pbrMetallicRoughness": {"metallicFactor": 0.0, "roughnessFactor": 0.75}},
 }
 
 
-def part_of(name: str, shell: parts.Shell, material: str, targets: dict[str, NDArray[np.float64]] | None = None) -> Part:
+def part_of(
+    name: str, shell: parts.Shell, material: str, targets: dict[str, NDArray[np.float64]] | None = None
+) -> Part:
     normals = vertex_normals(shell.points, shell.triangles)
     shapes = {}
     for shape, motion in (targets or {}).items():
@@ -136,9 +177,13 @@ def part_of(name: str, shell: parts.Shell, material: str, targets: dict[str, NDA
 
 def skin_motions(skin: Skin) -> dict[str, NDArray[np.float64]]:
     """Shape -> displacement of every fine skin vertex, units."""
-    return {
-        shape: skin.matrix @ fit_control(field, skin.matrix) for shape, field in Shaper(skin.cage).fields().items()
-    }
+    out = {}
+    for shape, field in Shaper(skin.cage).fields().items():
+        motion = skin.matrix @ fit_control(field, skin.matrix)
+        # The far fringe of a shape fades to nothing, so that it need not be stored.
+        length = np.linalg.norm(motion, axis=1)
+        out[shape] = motion * smoothstep(length, FRINGE[0], FRINGE[1])[:, None]
+    return out
 
 
 def glued_motions(glued: parts.Attached, motions: dict[str, NDArray[np.float64]]) -> dict[str, NDArray[np.float64]]:
@@ -153,17 +198,18 @@ def glued_motions(glued: parts.Attached, motions: dict[str, NDArray[np.float64]]
 
 def build_parts(skin: Skin, motions: dict[str, NDArray[np.float64]]) -> list[Part]:
     """Every mesh of the head."""
-    out = [part_of("Face", parts.Shell(skin.points, skin.triangles, skin_colours(skin)), "skin", motions)]
+    whole = part_of("Face", parts.Shell(skin.points, skin.triangles, skin_colours(skin)), "skin", motions)
+    out = [whole.thinned(skin.exported, skin.exported_triangles)]
     for sign, side in ((1, "Left"), (-1, "Right")):
         eye = parts.eyeball(sign)
         turns = {shape: eyeball_motion(shape, sign, eye.points) for shape in motions}
         out.append(part_of(f"Eye{side}", eye, "eye", {s: m for s, m in turns.items() if m is not None}))
         out.append(part_of(f"Ear{side}", parts.ear(sign), "skin"))
-        for name, glued in (
-            ("Brow", parts.brow(sign, skin.points, skin.normals)),
-            ("Lashes", parts.lashes(sign, skin.upper_margins[sign], skin.points)),
+        for name, material, glued in (
+            ("Brow", "hair", parts.brow(sign, skin.points, skin.normals)),
+            ("Lashes", "lash", parts.lashes(sign, skin.upper_margins[sign], skin.points)),
         ):
-            out.append(part_of(f"{name}{side}", glued.shell, "hair", glued_motions(glued, motions)))
+            out.append(part_of(f"{name}{side}", glued.shell, material, glued_motions(glued, motions)))
     for name, upper in (("Upper", True), ("Lower", False)):
         for kind, shell, material in (("Teeth", parts.teeth(upper), "teeth"), ("Gums", parts.gums(upper), "wet")):
             shapes = ("jawForward", "jawLeft", "jawRight", "jawOpen") if not upper else ()
@@ -178,9 +224,11 @@ def main() -> None:
     path = Path(sys.argv[1]) if len(sys.argv) > 1 else HEAD_GLB
     skin = build_skin()
     built = build_parts(skin, skin_motions(skin))
-    size = write_glb(path, built, MATERIALS, {"limits": as_extras()}, least_motion_m=2e-4, least_turn=0.035)
+    size = write_glb(path, built, MATERIALS, {"limits": as_extras()}, least_motion_m=2e-4, least_turn=0.05)
     for part in built:
-        print(f"{part.name:12} {len(part.points):6} vertices {len(part.triangles):6} triangles {len(part.targets):3} shapes")
+        print(
+            f"{part.name:12} {len(part.points):6} vertices {len(part.triangles):6} triangles {len(part.targets):3} shapes"
+        )
     print(f"{path}: {size / 1e6:.2f} MB")
 
 

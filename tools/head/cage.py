@@ -131,8 +131,8 @@ LIPS: dict[str, dict[str, tuple[tuple[float, float, float], ...]]] = {
 }  # fmt: skip
 """Loops of the mouth from the border of the red inwards; the skin loop outside them is made from its neighbours."""
 
-LID_UPPER = ((0.712, 0.036, 0.0), (0.664, 0.079, 0.0), (0.602, 0.107, 0.0), (0.530, 0.118, 0.0),
-             (0.457, 0.105, 0.0), (0.391, 0.066, 0.0), (0.333, 0.004, 0.0))  # fmt: skip
+LID_UPPER = ((0.712, 0.036, 0.0), (0.664, 0.074, 0.0), (0.602, 0.099, 0.0), (0.530, 0.108, 0.0),
+             (0.457, 0.096, 0.0), (0.391, 0.059, 0.0), (0.333, 0.001, 0.0))  # fmt: skip
 LID_LOWER = ((0.337, -0.072, 0.0), (0.399, -0.097, 0.0), (0.464, -0.115, 0.0), (0.532, -0.122, 0.0),
              (0.598, -0.115, 0.0), (0.659, -0.096, 0.0), (0.709, -0.062, 0.0))  # fmt: skip
 CORNER_OUTER = (0.750, -0.014, 0.118)
@@ -380,7 +380,7 @@ def _mouth_loops(cage: Cage) -> None:
     for number, (label, ring) in enumerate(rings, start=1):
         current = []
         for k in range(24):
-            name, point = _lip_name(label, k), ring[k]
+            name, point = lip_name(label, k), ring[k]
             current.append(cage.add(name, point))
             cage.ring_of[current[-1]] = ("mouth", float(number))
         _band(cage, previous, current, flip=False)
@@ -394,7 +394,7 @@ def _mouth_loops(cage: Cage) -> None:
         cage.faces.append(tuple(unique))
 
 
-def _lip_name(label: str, k: int) -> str:
+def lip_name(label: str, k: int) -> str:
     """Name of position k of 24: 0 the left corner, 6 the upper midline, 12 the right corner, 18 the lower midline."""
     if k in (0, 12):
         return f"{'-' if k else ''}{label}.c"

@@ -33,6 +33,13 @@ class Part:
     targets: dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]] = field(default_factory=dict)
     """Shape name -> displacement of points (metres) and of normals, both (vertices, 3)."""
 
+    def thinned(self, kept: NDArray[np.int64], triangles: NDArray[np.int64]) -> Part:
+        """The same part with only the vertices `kept`, joined by triangles numbered among them."""
+        targets = {shape: (motion[kept], turn[kept]) for shape, (motion, turn) in self.targets.items()}
+        return Part(
+            self.name, self.points[kept], self.normals[kept], triangles, self.colours[kept], self.material, targets
+        )
+
 
 class _Buffer:
     def __init__(self) -> None:
@@ -127,7 +134,11 @@ def write_glb(
         meshes.append(mesh)
     count = len(parts)
     document = {
-        "asset": {"version": "2.0", "generator": "facewave tools/head", "copyright": "facewave contributors, Apache-2.0"},
+        "asset": {
+            "version": "2.0",
+            "generator": "facewave tools/head",
+            "copyright": "facewave contributors, Apache-2.0",
+        },
         "scene": 0,
         "scenes": [{"nodes": [count], "name": "head"}],
         "nodes": [{"name": part.name, "mesh": i} for i, part in enumerate(parts)]

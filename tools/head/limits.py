@@ -46,6 +46,10 @@ _SINGLE: tuple[tuple[str, str, float], ...] = (
     ("mouthRollUpper", "mouthFunnel", 0.7),
     ("mouthRollLower", "mouthPucker", 0.5),
     ("mouthRollUpper", "mouthPucker", 0.5),
+    ("mouthLeft", "jawOpen", 0.4),
+    ("mouthRight", "jawOpen", 0.4),
+    ("mouthSmileLeft", "mouthLeft", 0.5),
+    ("mouthSmileRight", "mouthRight", 0.5),
 )
 _SIDED = ("eye", "cheekSquint", "brow", "nose", "mouthSmile", "mouthStretch", "mouthDimple", "mouthUpperUp",
           "mouthLowerDown", "mouthPress", "mouthFrown")  # fmt: skip

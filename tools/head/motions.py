@@ -29,10 +29,10 @@ GAZE_DEGREES = {"Down": 25.0, "Up": 20.0, "In": 30.0, "Out": 30.0}
 LIP_STEPS = {"u": (0, 2, 5, 6), "l": (0, 2, 5, 6)}
 """Positions (0 midline .. 6 corner) at which `motions.txt` gives a lip loop's motion."""
 
-INWARD_SHARE = {"wet": 0.95, "vestibule": 0.35, "cheek": 0.0, "throat": 0.0}
+INWARD_SHARE = {"wet": 0.95, "vestibule": 0.6, "cheek": 0.0, "throat": 0.0}
 """How much of the contact line's motion the loops inside the mouth take, other than the jaw's."""
 
-INNER_JAW = {"wet": 1.0, "vestibule": 1.0, "cheek": 0.72, "throat": 0.35}
+INNER_JAW = {"wet": 1.0, "vestibule": 1.0, "cheek": 0.6, "throat": 0.1}
 """How much of the jaw's own swing the lower halves of those loops take."""
 
 LIDS: dict[str, tuple[float, float, float]] = {
@@ -102,7 +102,9 @@ class Shaper:
         self.points = cage.points
         self.system = laplacian(cage, cage.points)
         self.mirror = cage.mirror_index()
-        self.anchors = sorted({name.removeprefix("-") for moves in table().values() for name in moves if "g" in name})
+        self.anchors = sorted(
+            {name.removeprefix("-") for moves in table().values() for name in moves if name.strip("-")[0] == "g"}
+        )
         self.still = [
             i for name, i in cage.names.items()
             if (m := re.fullmatch(r"-?g(\d+)\.(\d+)", name)) and (int(m[1]) <= 1 or int(m[1]) == 21 or int(m[2]) >= 11)
@@ -120,7 +122,7 @@ class Shaper:
         for shape in ARKIT:
             if shape.endswith("Right"):
                 out[shape] = out[mirrored(shape)][self.mirror] * (-1, 1, 1)
-        # Tongue out pushes nothing but the tongue; a trace keeps the name in every player's list.
+        # The tongue leans on the lower lip as it comes out.
         out["tongueOut"] = np.zeros_like(self.points)
         for index in ("border.l0", "full.l0", "contact.l0"):
             out["tongueOut"][self.cage.names[index]] = np.array([0, -0.5, 0.5]) * MM
@@ -139,8 +141,21 @@ class Shaper:
         for sign in ("", "-"):
             pinned |= self._lips(shape, moves, sign)
             pinned |= self._lids(shape, moves, sign)
+            pinned |= self._nostril(pinned, sign)
+        for name, motion in moves.items():
+            if "skin." in name and name in self.cage.names:
+                pinned[self.cage.names[name]] = motion
         pinned |= {i: np.zeros(3) for i in self.still}
         return self._solve(pinned)
+
+    def _nostril(self, pinned: dict[int, NDArray[np.float64]], sign: str) -> dict[int, NDArray[np.float64]]:
+        """The nostril rides between the base and the wing of the nose; left free, the lip's motion would fold it."""
+        names = self.cage.names
+        base, wing = pinned[names["g11.0"]], pinned[names[f"{sign}g12.2"]]
+        out = {names[f"{sign}g11.1"]: 0.7 * base + 0.3 * wing, names[f"{sign}g11.2"]: 0.25 * base + 0.75 * wing}
+        for loop in ("rim", "deep"):
+            out |= {names[f"{sign}nostril{loop}.{k}"]: 0.5 * (base + wing) for k in range(4)}
+        return out
 
     def _solve(self, pinned: dict[int, NDArray[np.float64]]) -> Field:
         ids = np.array(sorted(pinned))
@@ -208,7 +223,9 @@ class Shaper:
         """The lids' part in shapes of brow and cheek, given at three points of the lower margin."""
         out = np.zeros((16, 3))
         given = [moves.get(f"{sign}margin.{k}", np.zeros(3)) for k in (10, 12, 14)]
-        out[8:16] = PchipInterpolator([8, 10, 12, 14, 16], np.array([np.zeros(3), *given, np.zeros(3)]))(np.arange(8, 16))
+        out[8:16] = PchipInterpolator([8, 10, 12, 14, 16], np.array([np.zeros(3), *given, np.zeros(3)]))(
+            np.arange(8, 16)
+        )
         return out
 
     def _blink(self) -> dict[int, NDArray[np.float64]]:

@@ -54,7 +54,9 @@ def eyeball(sign: int) -> Shell:
         theta = np.radians(degrees)
         # The iris lies a little flatter than the ball, which gives the highlight a place to sit.
         radius = EYE_RADIUS * (1.0 - 0.012 * max(0.0, 1 - degrees / 30.0))
-        ring = np.stack([np.cos(turn) * np.sin(theta), np.sin(turn) * np.sin(theta), np.full(segments, np.cos(theta))], 1)
+        ring = np.stack(
+            [np.cos(turn) * np.sin(theta), np.sin(turn) * np.sin(theta), np.full(segments, np.cos(theta))], 1
+        )
         points.append(EYE_CENTRE * (sign, 1, 1) + radius * ring)
         streak = 1 + 0.10 * np.sin(turn * 13 + degrees) * (12 < degrees < 27)
         colours.append(np.clip(colour[None] * streak[:, None], 0, 1))
@@ -100,7 +102,9 @@ def teeth(upper: bool) -> Shell:
             (x, z), (dx, dz) = _arch(distance + width / 2, 0.0 if upper else 0.035)
             distance += width * (0.97 if upper else 0.965)
             depth = 0.075 if number < 3 else 0.135
-            box, faces = _tooth(width, height, depth, chisel=number < 3, levels=2 if number < 4 else 1)
+            box, faces = _tooth(
+                width, height, depth, chisel=number < 3, levels=2 if number < (4 if upper else 2) else 1
+            )
             along = np.array([dx * sign, 0, dz])
             up = np.array([0, 1.0 if upper else -1.0, 0])
             out = np.cross(along, [0, 1, 0]) * sign
@@ -301,7 +305,7 @@ def brow(sign: int, skin: Points, normals: Points) -> Attached:
 
 
 def lashes(sign: int, margin: list[int], skin: Points) -> Attached:
-    """A dark fringe along the upper lid margin, longer towards the outer corner; thickness zero, seen from both sides."""
+    """A dark fringe along the upper lid margin, longer towards the outer corner; one sheet, to be drawn from both sides."""
     base = skin[margin]
     n = len(margin)
     s = np.linspace(0, 1, n)  # 0 at the outer corner
@@ -315,7 +319,6 @@ def lashes(sign: int, margin: list[int], skin: Points) -> Attached:
         anchors.append(margin)
     p = np.vstack(rows)
     triangles = grid_triangles(3, n, closed=False)
-    triangles = np.vstack([triangles, triangles[:, ::-1]])
     ids = np.concatenate([np.array(a) for a in anchors])[:, None]
     return Attached(Shell(p, triangles, np.tile(rgb("#1d1512"), (len(p), 1))), ids, np.ones((len(p), 1)))
 

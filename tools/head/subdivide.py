@@ -93,6 +93,40 @@ def catmull_clark(n: int, faces: list[Face]) -> Level:
     return Level(matrix, quads, edge_vertex)
 
 
+def thin_out(
+    coarse: list[Face], level: Level, wanted: NDArray[np.bool_]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Leave out the last subdivision step where it is not wanted, without cracks.
+
+    Args:
+        coarse: Faces before the step `level`.
+        level: The last step.
+        wanted: Shape (coarse faces,): which of them keep their four quads.
+
+    Returns:
+        Vertices still used, in order, and triangles numbered among them.
+    """
+    split: set[tuple[int, int]] = set()
+    for face, fine in zip(coarse, wanted, strict=True):
+        if fine:
+            split |= {(min(a, b), max(a, b)) for a, b in zip(face, (*face[1:], face[0]), strict=True)}
+    first_face = level.matrix.shape[0] - len(coarse)
+    triangles: list[Face] = []
+    for index, (face, fine) in enumerate(zip(coarse, wanted, strict=True)):
+        rim: list[int] = []
+        for a, b in zip(face, (*face[1:], face[0]), strict=True):
+            edge = (min(a, b), max(a, b))
+            rim += [a, level.edge_vertex[edge]] if edge in split else [a]
+        centre = first_face + index
+        if len(rim) == len(face) and not fine:
+            triangles += [(rim[0], rim[i], rim[i + 1]) for i in range(1, len(rim) - 1)]
+        else:
+            triangles += [(centre, a, b) for a, b in zip(rim, (*rim[1:], rim[0]), strict=True)]
+    out = np.array(triangles)
+    used, renumbered = np.unique(out, return_inverse=True)
+    return used, renumbered.reshape(-1, 3)
+
+
 def refine_path(path: list[int], level: Level) -> list[int]:
     """A chain of vertices joined by edges, with the new vertices on those edges put in."""
     out = [path[0]]
