@@ -63,7 +63,6 @@ class SphinxAligner:
         self._narrow = make_decoder(NARROW_BEAM)
         self._bias_s = bias_s
         self._added: set[str] = set()
-        self._random = np.random.default_rng(0)
 
     def knows(self, word: str) -> bool:
         """Whether the dictionary has the word."""
@@ -124,7 +123,7 @@ class SphinxAligner:
         """Phones in ARPAbet (fillers as SIL) with the padding removed, mean score, share of rushed phones."""
         duration_s = len(samples) / SAMPLE_RATE
         quiet = quietest_rms(samples)
-        pad = self._random.normal(0, max(quiet, 2e-5), (2, round(PAD_S * SAMPLE_RATE)))
+        pad = np.random.default_rng(0).normal(0, max(quiet, 2e-5), (2, round(PAD_S * SAMPLE_RATE)))
         loudest = max(float(np.abs(samples).max()), 1e-4)
         padded = np.concatenate([pad[0], samples, pad[1]]) * min(0.5 / loudest, 50.0)
         data = (np.clip(padded, -1, 1) * 32767).astype("<i2").tobytes()

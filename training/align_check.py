@@ -2,8 +2,8 @@
 
     python -m training.align_check --out training/data/human --reference alignments_librispeech.tsv
 
-The reference has the columns id, tier, start_s, end_s, label; rows whose tier is `phone` carry ARPAbet. Phones are matched
-by name within each utterance, the error is ours minus theirs.
+The reference has the columns id, tier, start_s, end_s, label; rows whose tier is `phone` carry ARPAbet. Phones are
+matched by name within each utterance, the error is ours minus theirs.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ def read_alignments(path: Path) -> dict[str, list[Phone]]:
 def start_errors(ours: list[Phone], theirs: list[Phone]) -> list[tuple[str, float]]:
     """Symbol and start error in seconds of each phone both sides have."""
     ours = [phone for phone in ours if phone[2] != SIL]
-    names = [[SAME.get(phone[2], phone[2]) for phone in side] for side in (ours, theirs)]
-    matcher = SequenceMatcher(None, *names, autojunk=False)
+    our_names, their_names = ([SAME.get(phone[2], phone[2]) for phone in side] for side in (ours, theirs))
+    matcher = SequenceMatcher(None, our_names, their_names, autojunk=False)
     return [
         (ours[a + k][2], ours[a + k][0] - theirs[b + k][0])
         for a, b, n in matcher.get_matching_blocks()
@@ -69,7 +69,8 @@ def main() -> None:
     values = np.array([error for _, error in errors])
     near = values[np.abs(values) < CLOSE_S[-1]]
     print(
-        f"{len(values)} of {total} phones matched; bias {near.mean() * 1000:+.1f} ms; mean error {np.abs(values).mean() * 1000:.1f} ms"
+        f"{len(values)} of {total} phones matched; bias {near.mean() * 1000:+.1f} ms; "
+        f"mean error {np.abs(values).mean() * 1000:.1f} ms"
     )
     for limit in CLOSE_S:
         print(f"within {limit * 1000:4.0f} ms: {(np.abs(values) <= limit + 1e-6).mean():.1%}")
@@ -77,7 +78,8 @@ def main() -> None:
         some = np.array([error for name, error in errors if name == symbol])
         if len(some):
             print(
-                f"{symbol}: {len(some)} phones, bias {some.mean() * 1000:+.1f} ms, {(np.abs(some) <= 0.02).mean():.1%} within 20 ms"
+                f"{symbol}: {len(some)} phones, bias {some.mean() * 1000:+.1f} ms, "
+                f"{(np.abs(some) <= 0.02).mean():.1%} within 20 ms"
             )
 
 

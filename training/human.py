@@ -37,8 +37,8 @@ from training.align import SAMPLE_RATE, Alignment, AlignmentError, SphinxAligner
 from training.pronounce import Phone, espeak_words, ipa_symbols
 
 SPHINX_BIAS_S = 0.006
-"""Added to every boundary. PocketSphinx sets boundaries early: 5 to 7 ms on three flite voices, whose times are exact, and
-6.5 ms on four LibriSpeech speakers against the Montreal Forced Aligner (`python -m training.align_check`)."""
+"""Added to every boundary. PocketSphinx sets boundaries early: 5 to 7 ms on three flite voices, whose times are exact,
+and 6.5 ms on four LibriSpeech speakers against the Montreal Forced Aligner (`python -m training.align_check`)."""
 
 TEST_SPEAKERS = frozenset({"kerstin", "nathalie"})
 """Single-speaker corpora kept whole for testing: German and Dutch."""
@@ -227,36 +227,34 @@ def work(utterance: Utterance) -> dict[str, object]:
     return _worker.align(utterance)
 
 
-def align_all(
-    speech: Path, out: Path, utterances: list[Utterance], jobs: int, bias_s: float
-) -> dict[str, dict[str, object]]:
-    """Align what is not aligned yet, one file a corpus and language, and return all results by id."""
+def align_all(speech: Path, out: Path, utterances: list[Utterance], jobs: int, bias_s: float) -> None:
+    """Align what is not aligned yet, into one file for each corpus and language."""
     folder = out / "aligned"
     folder.mkdir(parents=True, exist_ok=True)
     groups: dict[str, list[Utterance]] = defaultdict(list)
     for one in utterances:
         groups[f"{one.corpus}_{one.language}"].append(one)
-    results: dict[str, dict[str, object]] = {}
     with get_context("spawn").Pool(jobs, start_worker, (speech, bias_s)) as pool:
         for name, members in groups.items():
             path = folder / f"{name}.jsonl"
             done = read_lines(path)
             left = [one for one in members if one.id not in done]
             with path.open("a", encoding="utf-8") as file:
-                for i, result in enumerate(pool.imap(work, left, chunksize=8)):
+                for i, result in enumerate(pool.imap(work, left, chunksize=8), start=1):
                     file.write(json.dumps(result, ensure_ascii=False) + "\n")
-                    done[str(result["id"])] = result
-                    if i % 20 == 19 or i + 1 == len(left):
+                    if i % 20 == 0 or i == len(left):
                         file.flush()
-                        print(
-                            f"\r{name}: {len(members) - len(left) + i + 1}/{len(members)}",
-                            end="",
-                            file=sys.stderr,
-                            flush=True,
-                        )
+                        count = len(members) - len(left) + i
+                        print(f"\r{name}: {count}/{len(members)}", end="", file=sys.stderr, flush=True)
             if left:
                 print(file=sys.stderr)
-            results.update((one.id, done[one.id]) for one in members)
+
+
+def read_results(out: Path) -> dict[str, dict[str, object]]:
+    """Everything aligned so far, by id, whichever run did it."""
+    results: dict[str, dict[str, object]] = {}
+    for path in sorted((out / "aligned").glob("*.jsonl")):
+        results.update(read_lines(path))
     return results
 
 
@@ -366,13 +364,16 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     utterances = read_index(options.speech, options.include)
     parts = split_speakers(utterances)
-    if options.only:
-        utterances = [one for one in utterances if one.corpus in options.only]
+    wanted = [one for one in utterances if not options.only or one.corpus in options.only]
     if options.limit:
-        counts: Counter[str] = Counter()
-        utterances = [one for one in utterances if counts.update([one.corpus]) or counts[one.corpus] <= options.limit]
-    results = align_all(options.speech, options.out, utterances, options.jobs, SPHINX_BIAS_S)
-    write_tables(options.out, utterances, results, parts)
+        seen: Counter[str] = Counter()
+        for one in list(wanted):
+            seen[one.corpus] += 1
+            if seen[one.corpus] > options.limit:
+                wanted.remove(one)
+    align_all(options.speech, options.out, wanted, options.jobs, SPHINX_BIAS_S)
+    results = read_results(options.out)
+    write_tables(options.out, [one for one in utterances if one.id in results], results, parts)
 
 
 if __name__ == "__main__":

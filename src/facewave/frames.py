@@ -63,6 +63,9 @@ class Frame:
     emotion: NDArray[np.float32] | None = None
     """Shape (10,), 0..1 in the order of `EMOTIONS`: the emotion that shaped this frame."""
 
+    visemes: NDArray[np.float32] | None = None
+    """Shape (15,), probabilities in the order of `VISEMES`, where they were asked for and the provider makes them."""
+
     geometry: Geometry | None = None
     """Vertices, where the provider makes them and they were asked for."""
 
@@ -84,6 +87,9 @@ class Animation:
     emotions: NDArray[np.float32] | None = None
     """Shape (frames, 10), or None."""
 
+    visemes: NDArray[np.float32] | None = None
+    """Shape (frames, 15), or None."""
+
     def __post_init__(self) -> None:
         weights = np.ascontiguousarray(self.weights, np.float32)
         if weights.ndim != 2 or weights.shape[1] != len(self.info.channels):
@@ -91,8 +97,9 @@ class Animation:
                 f"animation: found weights of shape {weights.shape}, expected (frames, {len(self.info.channels)})"
             )
         object.__setattr__(self, "weights", weights)
-        if self.emotions is not None and len(self.emotions) != len(weights):
-            raise SettingsError(f"animation: found {len(self.emotions)} emotion rows for {len(weights)} frames")
+        for name, track in (("emotion", self.emotions), ("viseme", self.visemes)):
+            if track is not None and len(track) != len(weights):
+                raise SettingsError(f"animation: found {len(track)} {name} rows for {len(weights)} frames")
 
     @classmethod
     def from_frames(cls, info: StreamInfo, frames: Iterable[Frame]) -> Animation:
@@ -101,9 +108,8 @@ class Animation:
         weights = (
             np.stack([frame.weights for frame in taken]) if taken else np.zeros((0, len(info.channels)), np.float32)
         )
-        with_emotion = [frame.emotion for frame in taken if frame.emotion is not None]
-        emotions = np.stack(with_emotion) if taken and len(with_emotion) == len(taken) else None
-        return cls(info, weights, emotions)
+        emotions = _stacked([frame.emotion for frame in taken])
+        return cls(info, weights, emotions, _stacked([frame.visemes for frame in taken]))
 
     @classmethod
     def load(cls, path: str | Path) -> Animation:
@@ -116,17 +122,19 @@ class Animation:
 
         return read_animation(Path(path))
 
-    def save(self, path: str | Path, *, emotions: str | Path | None = None) -> None:
+    def save(self, path: str | Path, *, emotions: str | Path | None = None, visemes: str | Path | None = None) -> None:
         """Write to the format the extension names (`.csv`, `.livelink.csv`, `.json`, `.npz`).
 
-        The file appears whole or not at all. With `emotions`, the emotion track goes to that CSV file.
+        The file appears whole or not at all. `emotions` and `visemes` name CSV files for these two tracks.
 
         Raises:
-            OutputError: Unknown extension, or the file cannot be written.
+            OutputError: Unknown extension, no such track to write, or the file cannot be written.
         """
         from .outputs import write_animation
 
-        write_animation(self, Path(path), emotions=None if emotions is None else Path(emotions))
+        write_animation(
+            self, Path(path), emotions=Path(emotions) if emotions else None, visemes=Path(visemes) if visemes else None
+        )
 
     def __len__(self) -> int:
         return len(self.weights)
@@ -139,8 +147,8 @@ class Animation:
         """
         if frames.step not in (None, 1):
             raise SettingsError("animation slice: found a step, expected consecutive frames; use resampled() for rates")
-        emotions = None if self.emotions is None else self.emotions[frames]
-        return Animation(self.info, self.weights[frames], emotions)
+        tracks = (None if track is None else track[frames] for track in (self.emotions, self.visemes))
+        return Animation(self.info, self.weights[frames], *tracks)
 
     @property
     def channels(self) -> tuple[str, ...]:
@@ -185,13 +193,13 @@ class Animation:
         """The frames one by one."""
         rate = self.info.frame_rate
         for index, weights in enumerate(self.weights):
-            emotion = None if self.emotions is None else self.emotions[index]
-            yield Frame(index, sample_of(index, rate), weights, emotion)
+            emotion, visemes = (None if track is None else track[index] for track in (self.emotions, self.visemes))
+            yield Frame(index, sample_of(index, rate), weights, emotion, visemes)
 
     def with_channels(self, channels: Sequence[str]) -> Animation:
         """The same motion in another set or order of channels; channels this take lacks are 0."""
         info = replace(self.info, channels=tuple(channels))
-        return Animation(info, reorder(self.weights, self.info.channels, channels), self.emotions)
+        return Animation(info, reorder(self.weights, self.info.channels, channels), self.emotions, self.visemes)
 
     def resampled(self, rate: int | float | str | Fraction) -> Animation:
         """The same motion at another frame rate, linear between frames; it lasts as long as before.
@@ -202,8 +210,17 @@ class Animation:
         target = frame_rate(rate)
         times = np.arange(math.ceil(len(self) * target / self.frame_rate)) / float(target)
         info = replace(self.info, frame_rate=target)
-        emotions = None if self.emotions is None else _interpolated(times, self.times, self.emotions)
-        return Animation(info, _interpolated(times, self.times, self.weights), emotions)
+        tracks = (
+            None if track is None else _interpolated(times, self.times, track)
+            for track in (self.emotions, self.visemes)
+        )
+        return Animation(info, _interpolated(times, self.times, self.weights), *tracks)
+
+
+def _stacked(rows: Sequence[NDArray[np.float32] | None]) -> NDArray[np.float32] | None:
+    """The rows as one array; None unless every frame has one."""
+    present = [row for row in rows if row is not None]
+    return np.stack(present) if present and len(present) == len(rows) else None
 
 
 def _interpolated(

@@ -42,6 +42,9 @@ class StreamSettings:
     clamp: bool = False
     """Limit weights to 0..1 at the very end."""
 
+    visemes: bool = False
+    """Also fill `Frame.visemes`, from providers that can."""
+
     def __post_init__(self) -> None:
         object.__setattr__(self, "face_parameters", face_parameters(self.face_parameters))
         object.__setattr__(self, "multipliers", _by_channel(self.multipliers, "multiplier"))

@@ -55,13 +55,19 @@ class Case:
 
 
 def golden_folder() -> Path | None:
-    """The folder of the set in use, or None when there is none on this machine."""
-    candidates = []
+    """The folder of the set in use, or None when there is none on this machine.
+
+    Raises:
+        FileNotFoundError: `FACEWAVE_GOLDEN` names a folder without a manifest; another set would hide that.
+    """
     if value := os.environ.get("FACEWAVE_GOLDEN"):
-        candidates.append(Path(value))
+        if not (Path(value) / "manifest.json").is_file():
+            raise FileNotFoundError(f"FACEWAVE_GOLDEN={value}: found no manifest.json there, expected golden vectors")
+        return Path(value)
     if value := os.environ.get("FACEWAVE_SHARED"):
-        candidates.append(Path(value) / "golden")
-    candidates += [parent.parent / "shared" / "golden" for parent in _checkouts()]
+        candidates = [Path(value) / "golden"]
+    else:
+        candidates = [parent.parent / "shared" / "golden" for parent in _checkouts()]
     for folder in candidates:
         if (folder / "manifest.json").is_file():
             return folder

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from facewave.emotions import EMOTIONS, EmotionSettings, EmotionTrack, emotion_name, given_emotion, replaced_from
 from facewave.errors import SettingsError
@@ -74,7 +75,7 @@ def test_keys_in_any_order_and_the_last_of_equal_times_wins() -> None:
         ([0, 1], np.zeros((1, 10))),
     ],
 )
-def test_a_track_refuses(samples: list[int], values: np.ndarray) -> None:  # type: ignore[type-arg]
+def test_a_track_refuses(samples: list[int], values: NDArray[np.float32]) -> None:
     with pytest.raises(SettingsError, match="emotion track"):
         EmotionTrack(np.array(samples, np.int64), values)
 

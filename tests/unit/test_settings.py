@@ -59,7 +59,7 @@ def test_wrong_settings_say_where(tmp_path: Path, text: str, message: str) -> No
 
 
 def test_an_unknown_variable_is_an_error() -> None:
-    with pytest.raises(SettingsError, match="environment: unknown setting 'remote.ulr'"):
+    with pytest.raises(SettingsError, match=r"environment: unknown setting 'remote\.ulr'"):
         load_settings(environment={"FACEWAVE_REMOTE_ULR": "x"})
 
 

@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from facewave.errors import SettingsError
 from facewave.timing import SAMPLE_RATE, WindowSchedule, frame_rate, frames_in, sample_of, seconds_of
 
-RATES = st.sampled_from([24, 25, 30, 60, 120, "30000/1001", "24000/1001", "60000/1001"]).map(frame_rate)
+RATES: st.SearchStrategy[Fraction] = st.sampled_from(
+    [Fraction(n) for n in (24, 25, 30, 60, 120)] + [Fraction(30000, 1001)]
+)
 
 
 @pytest.mark.parametrize(

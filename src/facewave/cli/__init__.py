@@ -40,6 +40,3 @@ def main() -> None:
     except FacewaveError as error:
         typer.secho(f"error: {error}", fg=typer.colors.RED, err=True)
         sys.exit(1)
-    except KeyboardInterrupt:
-        typer.echo("interrupted; nothing half-written was left", err=True)
-        sys.exit(130)

@@ -53,6 +53,10 @@ def animate(
     emotions: Annotated[
         Path | None, typer.Option(metavar="FILE.csv", help="Also write the emotion track to this CSV (one input).")
     ] = None,
+    visemes: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.csv", help="Also write a viseme track: 15 OVR names, Azure ids (one input)."),
+    ] = None,
     file_format: Annotated[
         str, typer.Option("--format", metavar="EXT", help="Format of the files in an output folder.")
     ] = "csv",
@@ -75,13 +79,15 @@ def animate(
         multiplier=multiplier or (),
         offset=offset or (),
         clamp=clamp,
+        visemes=visemes is not None or output.suffix == ".npz",
     )
     jobs = _jobs(inputs, output, file_format)
-    if emotions is not None and len(jobs) > 1:
-        raise typer.BadParameter("takes one input; each input has an emotion track of its own", param_hint="--emotions")
+    for option, track in (("--emotions", emotions), ("--visemes", visemes)):
+        if track is not None and len(jobs) > 1:
+            raise typer.BadParameter("takes one input; each input has a track of its own", param_hint=option)
     chosen = open_provider(provider)
     for source, target in jobs:
-        _animate_one(source, target, chosen, settings, no_tongue=no_tongue, emotions=emotions)
+        _animate_one(source, target, chosen, settings, no_tongue=no_tongue, emotions=emotions, visemes=visemes)
 
 
 def _jobs(inputs: list[Path], output: Path, file_format: str) -> list[tuple[Path, Path]]:
@@ -112,7 +118,14 @@ def _jobs(inputs: list[Path], output: Path, file_format: str) -> list[tuple[Path
 
 
 def _animate_one(
-    source: Path, target: Path, provider: Provider, settings: StreamSettings, *, no_tongue: bool, emotions: Path | None
+    source: Path,
+    target: Path,
+    provider: Provider,
+    settings: StreamSettings,
+    *,
+    no_tongue: bool,
+    emotions: Path | None,
+    visemes: Path | None,
 ) -> None:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -132,11 +145,11 @@ def _animate_one(
         )
         if no_tongue:
             take = take.with_channels([name for name in take.channels if name not in TONGUE])
-        take.save(target, emotions=emotions)
+        take.save(target, emotions=emotions, visemes=visemes)
         spent = time.perf_counter() - began
     console.print(
-        f"{source} -> {target}: {len(take)} frames at {float(take.frame_rate):g} fps, {take.duration_s:.1f} s of speech "
-        f"in {spent:.2f} s (real-time factor {spent / max(take.duration_s, 1e-9):.3f})",
+        f"{source} -> {target}: {len(take)} frames at {float(take.frame_rate):g} fps, {take.duration_s:.1f} s "
+        f"of speech in {spent:.2f} s (real-time factor {spent / max(take.duration_s, 1e-9):.3f})",
         soft_wrap=True,
         highlight=False,
     )

@@ -52,6 +52,7 @@ def _show_animation(console: Console, file: Path, take: Animation, channels: lis
     from rich.table import Table
 
     from ..blendshapes import require
+    from ..visemes import timeline
     from .plot import curve
 
     console.print(
@@ -65,6 +66,9 @@ def _show_animation(console: Console, file: Path, take: Animation, channels: lis
         if values.any():
             table.add_row(name, f"{values.min():.3f}", f"{values.mean():.3f}", f"{values.max():.3f}")
     console.print(table)
+    if take.visemes is not None:
+        spoken = [(start, name) for start, _, name in timeline(take.visemes, take.frame_rate)]
+        console.print("visemes: " + " ".join(f"{start:.2f} {name}" for start, name in spoken), soft_wrap=True)
     wanted = [require(name) for name in channels] if channels else ["jawOpen", "mouthClose"]
     for name in wanted:
         if channels or name in take.channels:

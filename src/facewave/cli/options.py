@@ -38,6 +38,7 @@ def stream_settings(
     multiplier: Sequence[str],
     offset: Sequence[str],
     clamp: bool,
+    visemes: bool = False,
 ) -> StreamSettings:
     """The stream settings that the command's options describe."""
     return StreamSettings(
@@ -52,4 +53,5 @@ def stream_settings(
         multipliers=named_values(multiplier, "--multiplier"),
         offsets=named_values(offset, "--offset"),
         clamp=clamp,
+        visemes=visemes,
     )

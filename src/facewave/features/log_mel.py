@@ -99,7 +99,7 @@ class LogMel:
         chunk = np.asarray(samples, dtype=np.float32)
         if chunk.ndim != 1:
             raise AudioError(
-                f"audio samples: found an array of shape {chunk.shape}, expected one dimension; mix the channels to mono"
+                f"audio samples: found an array of shape {chunk.shape}, expected (n,); mix the channels to mono"
             )
         first = self._received - len(self._tail)  # absolute index of the first sample held
         held = np.concatenate((self._tail, chunk))

@@ -51,17 +51,21 @@ def open_file_output(path: Path) -> Output:
     return TakeFile(path, _module(_format_of(path)).write)
 
 
-def write_animation(animation: Animation, path: Path, *, emotions: Path | None = None) -> None:
-    """Write a whole animation, and its emotion track to a CSV of its own.
+def write_animation(
+    animation: Animation, path: Path, *, emotions: Path | None = None, visemes: Path | None = None
+) -> None:
+    """Write a whole animation, and its emotion and viseme tracks to CSVs of their own.
 
     Raises:
-        OutputError: Unknown extension, no emotion track to write, or a file that cannot be written.
+        OutputError: Unknown extension, no such track to write, or a file that cannot be written.
     """
+    from . import csv
+
     module = _module(_format_of(path))
     if emotions is not None:
-        from . import csv
-
         write_whole(emotions, csv.write_emotions, animation)
+    if visemes is not None:
+        write_whole(visemes, csv.write_visemes, animation)
     write_whole(path, module.write, animation)
 
 

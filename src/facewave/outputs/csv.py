@@ -19,6 +19,7 @@ from ..emotions import EMOTIONS
 from ..errors import AnimationFileError, OutputError
 from ..frames import Animation, StreamInfo
 from ..timing import frame_rate
+from ..visemes import AZURE_IDS, VISEMES
 
 _TIME = "timeCode"
 _PREFIX = "blendShapes."
@@ -50,6 +51,23 @@ def write_emotions(animation: Animation, file: IO[bytes]) -> None:
     rows.writerow([_EMOTION_TIME, *(_EMOTION_PREFIX + name for name in EMOTIONS)])
     for time, values in zip(animation.times, animation.emotions, strict=True):
         rows.writerow([_number(time), *map(_short, values.tolist())])
+    text.detach()
+
+
+def write_visemes(animation: Animation, file: IO[bytes]) -> None:
+    """Write the viseme track, one row a frame: the strongest one's name and Azure id, then all fifteen probabilities.
+
+    Raises:
+        OutputError: The animation carries no visemes.
+    """
+    if animation.visemes is None:
+        raise OutputError("viseme CSV: this animation carries no viseme track; ask for it when animating")
+    text = io.TextIOWrapper(file, encoding="utf-8", newline="")
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow([_EMOTION_TIME, "viseme", "azure_id", *VISEMES])
+    for time, values in zip(animation.times, animation.visemes, strict=True):
+        strongest = int(values.argmax())
+        rows.writerow([_number(time), VISEMES[strongest], AZURE_IDS[strongest], *map(_short, values.tolist())])
     text.detach()
 
 

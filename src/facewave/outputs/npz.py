@@ -14,9 +14,11 @@ from ..errors import AnimationFileError
 from ..frames import Animation, StreamInfo
 from ..timing import frame_rate
 
+_TRACKS = ("emotions", "visemes")
+
 
 def write(animation: Animation, file: IO[bytes]) -> None:
-    """Write the whole take: `times`, `weights`, `channels`, `frame_rate` (two integers), `emotions`, `audio`."""
+    """Write the whole take: `times`, `weights`, `channels`, `frame_rate` (two integers), `audio`, tracks."""
     rate = animation.frame_rate
     arrays: dict[str, Any] = {
         "times": animation.times,
@@ -25,8 +27,9 @@ def write(animation: Animation, file: IO[bytes]) -> None:
         "frame_rate": np.array([rate.numerator, rate.denominator], np.int64),
         "audio": np.array(str(animation.info.audio or "")),
     }
-    if animation.emotions is not None:
-        arrays["emotions"] = animation.emotions
+    for name in _TRACKS:
+        if (track := getattr(animation, name)) is not None:
+            arrays[name] = track
     np.savez_compressed(file, **arrays)
 
 
@@ -58,4 +61,4 @@ def read(path: Path, data: bytes) -> Animation:
         )
     audio = str(arrays["audio"]) if "audio" in arrays else ""
     info = StreamInfo(frame_rate(Fraction(int(ratio[0]), int(ratio[1]))), channels, Path(audio) if audio else None)
-    return Animation(info, weights, arrays.get("emotions"))
+    return Animation(info, weights, *(arrays.get(name) for name in _TRACKS))

@@ -2,15 +2,17 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from facewave.animation.expression import POSES, add_expression
 from facewave.blendshapes import INDEX
 from facewave.emotions import EMOTIONS, emotion_vector
 
 
-def face(emotion: str, strength: float = 1.0, closure: float = 0.0, speech: float = 0.0) -> np.ndarray:  # type: ignore[type-arg]
+def face(emotion: str, strength: float = 1.0, closure: float = 0.0, speech: float = 0.0) -> NDArray[np.float32]:
     weights = np.full((1, 68), speech, np.float32)
-    return add_expression(weights, emotion_vector({emotion: strength})[None], np.array([closure], np.float32))[0]
+    feeling = emotion_vector({emotion: strength})[None]
+    return np.asarray(add_expression(weights, feeling, np.array([closure], np.float32))[0])
 
 
 @pytest.mark.parametrize("emotion", EMOTIONS)

@@ -6,6 +6,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from facewave.animation.face import FaceControl
 from facewave.blendshapes import INDEX
@@ -14,9 +15,8 @@ from facewave.parameters import FACE_PARAMETERS
 FPS = Fraction(60)
 
 
-def shaped(parameters: dict[str, float], closure: float = 0.0, frames: int = 1, level: float = 0.5) -> np.ndarray:  # type: ignore[type-arg]
-    weights = np.full((frames, 68), level, np.float32)
-    return FaceControl(parameters, FPS)(weights, np.full(frames, closure, np.float32))
+def shaped(parameters: dict[str, float], closure: float = 0.0) -> NDArray[np.float32]:
+    return FaceControl(parameters, FPS)(np.full((1, 68), 0.5, np.float32), np.array([closure], np.float32))
 
 
 def at(parameters: dict[str, float], channel: str, closure: float = 0.0) -> float:

@@ -24,7 +24,7 @@ def test_int16_and_float_mean_the_same() -> None:
         (np.zeros(0), "no samples"),
     ],
 )
-def test_refused(samples: np.ndarray, message: str) -> None:  # type: ignore[type-arg]
+def test_refused(samples: np.ndarray, message: str) -> None:
     with pytest.raises(AudioError, match=message):
         AudioClip(as_float32(samples), 16000)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from numpy.typing import NDArray
 
 from facewave.audio.files import audio_files, read_audio
 from facewave.errors import AudioError
@@ -19,7 +20,7 @@ KINDS = [
 ]  # fmt: skip
 
 
-def tone(rate: int, channels: int) -> np.ndarray:  # type: ignore[type-arg]
+def tone(rate: int, channels: int) -> NDArray[np.float32]:
     t = np.arange(rate) / rate
     return np.stack([0.5 * np.sin(2 * np.pi * 220 * (i + 1) * t) for i in range(channels)], axis=1).astype(np.float32)
 

@@ -62,5 +62,5 @@ def test_wrong_input() -> None:
 
 
 def test_sixteen_khz_comes_out_at_once() -> None:
-    samples = np.arange(7, dtype=np.float32) / 8
+    samples = (np.arange(7) / 8).astype(np.float32)
     assert np.array_equal(StreamResampler(16000).push(samples), samples)

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...blendshapes import CHANNELS, INDEX
+from ...visemes import VISEMES
 
 PARAMETERS: tuple[str, ...] = (
     "jaw", "close", "fv", "funnel", "pucker", "spread", "lowdn", "upup", "tip", "back", "front", "tout",
@@ -27,27 +28,23 @@ CLASSES: tuple[str, ...] = (
 )  # fmt: skip
 """Phone classes of the network's second output."""
 
-OVR_VISEMES: tuple[str, ...] = (
-    "sil", "PP", "FF", "TH", "DD", "kk", "CH", "SS", "nn", "RR", "aa", "E", "ih", "oh", "ou",
-)  # fmt: skip
-"""The fifteen Oculus viseme names in their usual order."""
-
-VISEME: dict[str, tuple[str, int]] = {
-    "sil": ("sil", 0), "pb": ("PP", 21), "m": ("PP", 21), "fv": ("FF", 18), "th": ("TH", 17), "td": ("DD", 19),
-    "n": ("nn", 19), "l": ("nn", 14), "sz": ("SS", 15), "sh": ("CH", 16), "kg": ("kk", 20), "ng": ("kk", 20),
-    "h": ("kk", 12), "r": ("RR", 13), "j": ("ih", 6), "w": ("ou", 7), "a": ("aa", 2), "e": ("E", 4), "i": ("ih", 6),
-    "o": ("oh", 3), "u": ("ou", 7), "y": ("ou", 7), "er": ("E", 1), "glot": ("sil", 0),
+VISEME_OF: dict[str, str] = {
+    "sil": "sil", "pb": "PP", "m": "PP", "fv": "FF", "th": "TH", "td": "DD", "n": "nn", "l": "nn", "sz": "SS",
+    "sh": "CH", "kg": "kk", "ng": "kk", "h": "kk", "r": "RR", "j": "ih", "w": "ou", "a": "aa", "e": "E", "i": "ih",
+    "o": "oh", "u": "ou", "y": "ou", "er": "E", "glot": "sil",
 }  # fmt: skip
-"""Class to (OVR viseme name, Azure viseme id).
+"""The viseme that shows each class.
 
-Source: the viseme tables of the Oculus lip-sync reference and of Azure's speech documentation; where they split a class
-(Azure: 1 for open mid vowels and 2 for /a/, 8 for /o/) the commoner member stands for it.
+Source: the viseme table of the Oculus lip-sync reference.
 """
 
 _JAW, _CLOSE, _FV, _FUNNEL, _PUCKER, _SPREAD, _LOWDN, _UPUP, _TIP, _BACK, _FRONT, _TOUT = range(len(PARAMETERS))
 
 CLOSED_JAW = 0.5
 """Part of the jaw opening that a full closure takes away, so that it shows on rigs without `mouthClose`."""
+
+BITE_UPPER_UP = 0.25
+"""How far a labiodental lifts the upper lip, beyond what the network says: the teeth show, which tells /f/ from /p/."""
 
 LINEAR: tuple[tuple[str, int, float], ...] = (
     ("mouthFunnel", _FUNNEL, 1.0),
@@ -57,12 +54,17 @@ LINEAR: tuple[tuple[str, int, float], ...] = (
     ("mouthDimpleLeft", _SPREAD, 0.15), ("mouthDimpleRight", _SPREAD, 0.15),
     ("mouthPressLeft", _CLOSE, 0.4), ("mouthPressRight", _CLOSE, 0.4),
     ("mouthRollLower", _CLOSE, 0.35), ("mouthRollUpper", _CLOSE, 0.3),
-    ("mouthRollLower", _FV, 0.6), ("mouthShrugLower", _FV, 0.2), ("mouthShrugUpper", _FV, 0.15),
+    ("mouthRollLower", _FV, 0.5),
     ("tongueOut", _TOUT, 0.3),
     ("tongueTipUp", _TIP, 0.8), ("tongueUp", _BACK, 0.7), ("tongueIn", _BACK, 0.3),
-    ("tongueUp", _FRONT, 0.35), ("tongueWide", _FRONT, 0.4), ("tongueStretch", _TOUT, 0.6), ("tongueTipDown", _FRONT, 0.15),
+    ("tongueUp", _FRONT, 0.35), ("tongueWide", _FRONT, 0.4), ("tongueTipDown", _FRONT, 0.15),
+    ("tongueStretch", _TOUT, 0.6),
+    ("jawOpen", _JAW, 1.0),
+    ("mouthLowerDownLeft", _LOWDN, 1.0), ("mouthLowerDownRight", _LOWDN, 1.0),
+    ("mouthUpperUpLeft", _UPUP, 1.0), ("mouthUpperUpRight", _UPUP, 1.0),
 )  # fmt: skip
-"""Channels that follow one parameter or the sum of several: (channel, parameter, gain)."""
+"""Channels that follow one parameter or the sum of several: (channel, parameter, gain). `to_blendshapes` first lets a
+closure hold back the jaw and the lips; `mouthClose` is the one channel that follows a product."""
 
 
 def to_blendshapes(articulation: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -76,20 +78,32 @@ def to_blendshapes(articulation: NDArray[np.float32]) -> NDArray[np.float32]:
         are zero: nothing of them can be heard.
     """
     mouth = np.clip(np.asarray(articulation, dtype=np.float32), 0, 1)
-    weights = np.zeros((len(mouth), len(CHANNELS)), dtype=np.float32)
-    for channel, parameter, gain in LINEAR:
-        weights[:, INDEX[channel]] += gain * mouth[:, parameter]
-
-    closed = mouth[:, _CLOSE]
-    jaw = mouth[:, _JAW] * (1 - CLOSED_JAW * closed)
-    weights[:, INDEX["jawOpen"]] = jaw
-    weights[:, INDEX["mouthClose"]] = jaw * closed
-    lower_down = mouth[:, _LOWDN] * (1 - closed) * (1 - mouth[:, _FV])
-    upper_up = mouth[:, _UPUP] * (1 - closed)
-    for side in ("Left", "Right"):
-        weights[:, INDEX["mouthLowerDown" + side]] = lower_down
-        weights[:, INDEX["mouthUpperUp" + side]] = upper_up
+    closed, open_ = mouth[:, _CLOSE], 1 - mouth[:, _CLOSE]
+    held = mouth.copy()
+    held[:, _JAW] *= 1 - CLOSED_JAW * closed
+    held[:, _LOWDN] *= open_ * (1 - mouth[:, _FV])
+    held[:, _UPUP] *= open_
+    weights = held @ _GAINS
+    weights[:, INDEX["mouthClose"]] = held[:, _JAW] * closed
     return np.clip(weights, 0, 1, out=weights)
+
+
+def _gains() -> NDArray[np.float32]:
+    gains = np.zeros((len(PARAMETERS), len(CHANNELS)), np.float32)
+    for channel, parameter, gain in LINEAR:
+        gains[parameter, INDEX[channel]] += gain
+    return gains
+
+
+_GAINS = _gains()
+
+
+def to_visemes(phones: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Class probabilities, shape (frames, 24), as those of `VISEMES`, shape (frames, 15)."""
+    return np.asarray(phones @ _TO_VISEMES, np.float32)
+
+
+_TO_VISEMES = np.array([[float(VISEME_OF[name] == viseme) for viseme in VISEMES] for name in CLASSES], np.float32)
 
 
 def lip_gap(weights: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -31,7 +31,7 @@ from ...settings import FacewaveSettings
 from ...streams import StreamSettings
 from ...timing import SAMPLE_RATE, frames_in, sample_of
 from ..base import ProviderInfo, checked_samples
-from .articulation import PARAMETERS, to_blendshapes
+from .articulation import CLASSES, PARAMETERS, to_blendshapes, to_visemes
 
 MIN_FPS, MAX_FPS, DEFAULT_FPS = Fraction(24), Fraction(120), Fraction(60)
 STEP_HZ = Fraction(60)
@@ -121,19 +121,22 @@ class EmbeddedProvider:
                 break
             for due, members in batches.items():
                 features = np.stack([sessions[i].take_features(due) for i in members])
-                state = np.stack([sessions[i].state for i in members])
-                articulation, state = network.run({"features": features, "state": state}, ["articulation", "state_out"])
+                state = np.stack([sessions[i].state for i in members], axis=1)
+                articulation, phones, state = network.run(
+                    {"features": features, "state": state}, ["articulation", "phones", "state_out"]
+                )
+                heard = np.concatenate([articulation[:, :, self._head], phones[:, :, self._head]], axis=-1)
                 for row, i in enumerate(members):
-                    sessions[i].state = state[row]
-                    frames[i] += sessions[i].take_articulation(articulation[row, :, self._head])
+                    sessions[i].state = state[:, row]
+                    frames[i] += sessions[i].take_heard(heard[row])
         for session in sessions:
             session.release_if_done()
         return frames
 
     def initial_state(self) -> NDArray[np.float32]:
-        """The recurrent state a stream starts with."""
+        """The recurrent state a stream starts with, shape (layers, hidden)."""
         assert self._network is not None
-        return np.zeros([size for size in self._network.inputs["state"][1:] if isinstance(size, int)], np.float32)
+        return np.zeros([size for size in self._network.inputs["state"] if isinstance(size, int)], np.float32)
 
     def session_ended(self) -> None:
         """Called once by each session when its last frame is out or it is cancelled."""
@@ -164,7 +167,7 @@ class EmbeddedSession:
         look_ahead_steps = Fraction(provider.info.look_ahead, SAMPLE_RATE) * STEP_HZ
         self._lead = int(look_ahead_steps) - 1
         self._skip = self._lead
-        self._grid = GridInterpolator(STEP_HZ, fps, len(PARAMETERS))
+        self._grid = GridInterpolator(STEP_HZ, fps, len(PARAMETERS) + len(CLASSES))
         self._face = FaceControl(settings.face_parameters, fps)
         self._shaping = BlendShapeShaping(CHANNELS, settings.multipliers, settings.offsets, clamp=settings.clamp)
         self._info = StreamInfo(fps, CHANNELS)
@@ -240,23 +243,25 @@ class EmbeddedSession:
         taken, self._features = self._features[:count], self._features[count:]
         return taken.reshape(steps, _FRAMES_PER_STEP * N_MELS)
 
-    def take_articulation(self, rows: NDArray[np.float32]) -> list[Frame]:
-        """Turn network output, shape (steps, 12), into the frames that are now complete."""
+    def take_heard(self, rows: NDArray[np.float32]) -> list[Frame]:
+        """Turn network output, shape (steps, 12 + 24): articulation and classes, into the frames now complete."""
         before = min(self._skip, len(rows))
         self._skip -= before
         first = self._grid.next_frame
-        articulation = self._grid.push(rows[before:], self._limit)
-        if not len(articulation):
+        heard = self._grid.push(rows[before:], self._limit)
+        if not len(heard):
             return []
-        index = np.arange(first, first + len(articulation), dtype=np.int64)
+        articulation, phones = heard[:, : len(PARAMETERS)], heard[:, len(PARAMETERS) :]
+        index = np.arange(first, first + len(heard), dtype=np.int64)
         samples = index * SAMPLE_RATE * self._fps.denominator // self._fps.numerator
         closure = np.maximum(articulation[:, _CLOSE], articulation[:, _LABIODENTAL])
         emotion = self._emotion(samples)
         weights = add_expression(to_blendshapes(articulation), emotion, closure)
         weights = self._shaping(self._face(weights, closure))
+        visemes = to_visemes(phones) if self._settings.visemes else [None] * len(index)
         return [
-            Frame(int(i), sample_of(int(i), self._fps), row, feeling)
-            for i, row, feeling in zip(index, weights, emotion, strict=True)
+            Frame(int(i), sample_of(int(i), self._fps), row, feeling, shown)
+            for i, row, feeling, shown in zip(index, weights, emotion, visemes, strict=True)
         ]
 
     def _emotion(self, samples: NDArray[np.int64]) -> NDArray[np.float32]:

@@ -1,0 +1,70 @@
+# The commands a contributor and CI run. They create .venv by themselves; nothing but Python 3.11+ and make is needed.
+
+PYTHON ?= $(shell command -v python3.13 || command -v python3.12 || command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(shell command -v uv 2>/dev/null)
+
+ifdef UV
+INSTALL = $(UV) pip install --quiet --python $(BIN)/python
+else
+INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
+endif
+
+.PHONY: demo test check bench bench-lipsync docs clean lock
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make demo           animate the bundled speech with the embedded model"
+	@echo "make test           install and run every test"
+	@echo "make check          formatting, lint and types"
+	@echo "make bench          all benchmarks; make bench-lipsync: the lip-sync yardstick alone"
+	@echo "make docs           check that the documents are true"
+	@echo "make lock           renew the pinned versions in constraints/ (needs uv)"
+	@echo "make clean          remove what the others made"
+
+demo: $(VENV)/.run
+	$(BIN)/facewave demo
+
+test: $(VENV)/.dev
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+bench: bench-lipsync
+	$(BIN)/python -m benchmarks.speed
+
+bench-lipsync: $(VENV)/.dev
+	$(BIN)/python -m benchmarks.lipsync
+
+docs: $(VENV)/.dev
+	$(BIN)/python -m pytest tests/test_docs.py tests/test_layers.py tests/test_public_api.py
+
+clean:
+	rm -rf $(VENV) out build dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis benchmarks/results
+
+# Versions and hashes only, no addresses: the installer asks whatever index the user has set.
+lock:
+	uv pip compile --universal --generate-hashes --no-header --no-emit-index-url --no-annotate --python-version 3.11 \
+		--upgrade pyproject.toml constraints/build.in -o constraints/run.txt
+	uv pip compile --universal --generate-hashes --no-header --no-emit-index-url --no-annotate --python-version 3.11 \
+		--upgrade --extra dev -c constraints/run.txt pyproject.toml constraints/build.in -o constraints/dev.txt
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "error: no python3 found; install Python 3.11 or newer"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "error: $(PYTHON) is $$($(PYTHON) -V), expected Python 3.11 or newer; set PYTHON=/path/to/python3.11"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+# First every pinned dependency with its hash, then this package alone, with the pinned build tool.
+$(VENV)/.run: $(BIN)/python constraints/run.txt pyproject.toml
+	$(INSTALL) --require-hashes -r constraints/run.txt
+	$(INSTALL) --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.run constraints/dev.txt
+	$(INSTALL) --require-hashes -r constraints/dev.txt
+	@touch $@

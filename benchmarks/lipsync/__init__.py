@@ -1,0 +1,1 @@
+"""How well any system's blend shapes follow speech whose phone times are known: `python -m benchmarks.lipsync`."""

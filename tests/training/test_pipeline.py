@@ -1,0 +1,160 @@
+"""The whole training pipeline with its smallest configuration, and the parts it is made of."""
+
+from __future__ import annotations
+
+import ctypes.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="training needs the extra `train`: pip install facewave[train]")
+pytest.importorskip("onnx", reason="training needs the extra `train`: pip install facewave[train]")
+pytest.importorskip("scipy", reason="training needs the extra `train`: pip install facewave[train]")
+
+from facewave.providers.embedded.articulation import CLASSES, PARAMETERS, lip_gap, to_blendshapes  # noqa: E402
+from training import gru  # noqa: E402
+from training.network import Calibrated, Network  # noqa: E402
+from training.rules import classes, curves, rules  # noqa: E402
+from training.score import judge, scores  # noqa: E402
+
+ROOT = Path(__file__).resolve().parents[2]
+MAMA = [(0.0, 0.5, "sil"), (0.5, 0.6, "m"), (0.6, 0.8, "a"), (0.8, 0.9, "m"), (0.9, 1.1, "a"), (1.1, 1.8, "sil")]
+
+
+def column(name: str) -> int:
+    return PARAMETERS.index(name)
+
+
+def test_rules_cover_every_class_with_values_in_range() -> None:
+    table = rules()
+    assert {CLASSES[c] for c in table.class_of.values()} == set(CLASSES)
+    assert all(0 <= value <= 1 for target in table.target.values() for value in target)
+    assert (table.dominance >= 0).all()
+
+
+def test_lips_close_on_m_open_on_a_and_rest_in_silence() -> None:
+    shown = curves(MAMA, 108)
+    gap = lip_gap(to_blendshapes(shown))
+    at = lambda s: round(s * 60) - 1  # noqa: E731
+    assert gap[at(0.55)] < 0.05
+    assert gap[at(0.85)] < 0.05
+    assert gap[at(0.7)] > 0.4
+    assert gap[at(1.0)] > 0.4
+    assert shown[: at(0.2), :8].max() < 0.05
+    assert shown[at(1.6) :, :8].max() < 0.05
+
+
+def test_rounding_starts_before_its_vowel() -> None:
+    shown = curves([(0.0, 0.3, "s"), (0.3, 0.5, "u")], 30)
+    assert shown[round(0.24 * 60), column("pucker")] > 2 * shown[2, column("pucker")]
+
+
+def test_louder_vowels_open_wider() -> None:
+    rng = np.random.default_rng(0)
+    loud = np.where(np.arange(28_800) < 13_600, 0.05, 0.3) * rng.standard_normal(28_800)
+    shown = curves(MAMA, 108, loud.astype(np.float32))
+    assert shown[round(1.0 * 60), column("jaw")] > 1.3 * shown[round(0.7 * 60), column("jaw")]
+
+
+def test_classes_follow_the_clock_of_the_network() -> None:
+    ids = classes(MAMA, 120)
+    assert CLASSES[ids[29]] == "m"  # step 29 ends at 0.5 s
+    assert CLASSES[ids[28]] == "sil"
+    assert CLASSES[ids[119]] == "sil"  # past the last phone
+
+
+def test_the_truth_scores_nearly_full_marks_and_a_still_face_none() -> None:
+    samples = np.zeros(28_800, np.float32)
+    truth = curves(MAMA, 108, samples)
+    best = scores([judge(MAMA, truth, samples)])
+    assert best["closure_recall"] == 1
+    assert best["closure_false"] == 0
+    assert best["closure_precision"] == 1
+    assert best["r_jaw"] == pytest.approx(1)
+    assert best["jitter"] == pytest.approx(1)
+    worst = scores([judge(MAMA, np.full_like(truth, 0.2), samples)])
+    assert worst["closure_recall"] == 0
+    assert np.isnan(worst["r_jaw"])
+
+
+def test_fast_gru_has_the_values_and_gradients_of_torch() -> None:
+    torch.manual_seed(0)
+    layer = torch.nn.GRU(5, 4, 2, batch_first=True).double()
+    x = torch.randn(3, 7, 5, dtype=torch.double, requires_grad=True)
+    state = torch.randn(2, 3, 4, dtype=torch.double, requires_grad=True)
+    found = []
+    for run in (lambda: layer(x, state), lambda: gru.run(layer, x, state)):
+        layer.zero_grad()
+        x.grad = state.grad = None
+        y, last = run()
+        (y.sin().sum() + last.cos().sum()).backward()
+        found.append([y.detach(), last.detach(), x.grad, state.grad, *(p.grad.clone() for p in layer.parameters())])
+    for theirs, ours in zip(*found, strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
+def test_calibration_rests_in_silence_and_keeps_the_range() -> None:
+    model = Calibrated(Network(4, 4))
+    phones = torch.zeros(1, 2, len(CLASSES))
+    phones[..., CLASSES.index("sil")] = 1
+    assert not model.calibrated(torch.full((1, 2, len(PARAMETERS)), 0.7), phones).any()
+    model.gain.fill_(3)
+    phones = phones.roll(1, -1)
+    out = model.calibrated(torch.full((1, 2, len(PARAMETERS)), 0.7), phones)
+    assert out.max() == 1
+    assert out.min() > 0.9
+
+
+@pytest.mark.skipif(shutil.which("flite") is None, reason="flite is not installed (apt-get install flite)")
+@pytest.mark.skipif(
+    ctypes.util.find_library("espeak-ng") is None, reason="libespeak-ng is not installed (apt-get install espeak-ng)"
+)
+def test_tiny_configuration_end_to_end(tmp_path: Path) -> None:
+    environment = os.environ | {
+        "FACEWAVE_TRAINING_DATA": str(tmp_path / "data"),
+        "PYTHON": sys.executable,
+        "OMP_WAIT_POLICY": "PASSIVE",
+    }
+    environment.pop("FACEWAVE_SPEECH", None)
+
+    def run() -> str:
+        done = subprocess.run(
+            ["bash", str(ROOT / "training" / "run.sh"), "training/configs/tiny.toml"],
+            cwd=ROOT, env=environment, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    run()
+    out = tmp_path / "data" / "runs" / "tiny"
+    manifest = json.loads((tmp_path / "data" / "tiny" / "synthetic" / "manifest.json").read_text("utf8"))
+    assert all(row["licence"] and len(row["sha256"]) == 64 for row in manifest.values())
+
+    onnxruntime = pytest.importorskip("onnxruntime")
+    session = onnxruntime.InferenceSession(out / "model.onnx", providers=["CPUExecutionProvider"])
+    about = session.get_modelmeta().custom_metadata_map
+    assert json.loads(about["look_ahead_samples"]) == [800, 1600]
+    assert json.loads(about["articulation"]) == list(PARAMETERS)
+    layers, _, hidden = session.get_inputs()[1].shape
+    mouth, phones, state = session.run(
+        None, {"features": np.zeros((2, 5, 128), np.float32), "state": np.zeros((layers, 2, hidden), np.float32)}
+    )
+    assert mouth.shape == (2, 5, 2, len(PARAMETERS))
+    assert state.shape == (layers, 2, hidden)
+    np.testing.assert_allclose(phones.sum(-1), 1, atol=1e-5)
+    assert 0 <= mouth.min() <= mouth.max() <= 1
+
+    rows = json.loads((out / "scores.json").read_text("utf8"))
+    ruled = next(row for row in rows if row["system"] == "rules")
+    assert ruled["closure_recall"] > 0.9  # the ceiling must be one
+    assert any(row["system"] == "100 ms" for row in rows)
+
+    before = (out / "last.pt").stat().st_mtime_ns
+    run()  # everything is there already: nothing is made or trained again
+    assert (out / "last.pt").stat().st_mtime_ns == before

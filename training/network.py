@@ -1,0 +1,106 @@
+"""The network: two log-mel frames in, the mouth some time ago out, sixty times a second."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from facewave.features.log_mel import N_MELS
+from facewave.providers.embedded.articulation import CLASSES, PARAMETERS
+from training import gru
+
+STEP_HZ = 60
+LOOK_AHEAD_STEPS = (3, 6)
+"""The heads: each describes the mouth this many steps before the end of what has been heard (50 and 100 ms)."""
+
+N_INPUTS = 2 * N_MELS
+LAYERS = 2
+
+_SILENT = CLASSES.index("sil")
+_CLOSE, _FV = PARAMETERS.index("close"), PARAMETERS.index("fv")
+_CLOSING = [CLASSES.index("pb"), CLASSES.index("m")]
+_BITING = [CLASSES.index("fv")]
+
+
+class Network(nn.Module):
+    """Normalisation, a small layer, two GRU layers, and for each head a linear map to articulation and phone classes.
+
+    All state between calls is the hidden state that goes in and comes out.
+    """
+
+    mean: torch.Tensor
+    scale: torch.Tensor
+
+    def __init__(self, hidden: int, front: int) -> None:
+        super().__init__()
+        self.hidden = hidden
+        self.register_buffer("mean", torch.zeros(N_INPUTS))
+        self.register_buffer("scale", torch.ones(N_INPUTS))
+        self.front = nn.Linear(N_INPUTS, front)
+        self.gru = nn.GRU(front, hidden, LAYERS, batch_first=True)
+        self.articulation = nn.Linear(hidden, len(LOOK_AHEAD_STEPS) * len(PARAMETERS))
+        self.phones = nn.Linear(hidden, len(LOOK_AHEAD_STEPS) * len(CLASSES))
+
+    def forward(self, features: torch.Tensor, state: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Run over steps.
+
+        Args:
+            features: Shape (batch, steps, 128), log-mel.
+            state: Shape (LAYERS, batch, hidden); zeros at the start of a stream.
+
+        Returns:
+            Articulation (batch, steps, heads, 12) in (0, 1), class logits (batch, steps, heads, 24), and the new state.
+        """
+        batch, steps = features.shape[0], features.shape[1]
+        x = torch.relu(self.front((features - self.mean) * self.scale))
+        x, state = gru.run(self.gru, x, state) if torch.is_grad_enabled() else self.gru(x, state)
+        mouth = torch.sigmoid(self.articulation(x)).reshape(batch, steps, len(LOOK_AHEAD_STEPS), len(PARAMETERS))
+        logits = self.phones(x).reshape(batch, steps, len(LOOK_AHEAD_STEPS), len(CLASSES))
+        return mouth, logits, state
+
+    def start(self, batch: int) -> torch.Tensor:
+        """The state of a stream that has heard nothing."""
+        return torch.zeros(LAYERS, batch, self.hidden)
+
+
+class Calibrated(nn.Module):
+    """The shipped graph: the network, then the calibration that was fitted on held-out speech.
+
+    Training by squared error makes curves that are right on average and too small where the sound is unclear. So each
+    curve gets a gain and an offset; the two gestures that must be complete also listen to the phone classes; and where
+    the classes say silence, the mouth rests.
+    """
+
+    gain: torch.Tensor
+    offset: torch.Tensor
+    evidence: torch.Tensor
+    rest: torch.Tensor
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.network = network
+        heads, n = len(LOOK_AHEAD_STEPS), len(PARAMETERS)
+        self.register_buffer("gain", torch.ones(heads, n))
+        self.register_buffer("offset", torch.zeros(heads, n))
+        self.register_buffer("evidence", torch.zeros(heads, 2))
+        """How much of the class probability is added to the raw closure and labiodental curves."""
+        self.register_buffer("rest", torch.tensor([0.6, 0.95]).repeat(heads, 1))
+        """Probabilities of silence at which the mouth begins to rest, and rests fully."""
+
+    def forward(self, features: torch.Tensor, state: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """As `Network.forward`, with calibrated articulation and class probabilities."""
+        mouth, logits, state = self.network(features, state)
+        phones = torch.softmax(logits, dim=-1)
+        return self.calibrated(mouth, phones), phones, state
+
+    def calibrated(self, mouth: torch.Tensor, phones: torch.Tensor) -> torch.Tensor:
+        """Apply the calibration to raw articulation (..., heads, 12), given class probabilities (..., heads, 24)."""
+        closing = phones[..., _CLOSING].sum(-1) * self.evidence[:, 0]
+        biting = phones[..., _BITING].sum(-1) * self.evidence[:, 1]
+        parts = list(mouth.unbind(-1))
+        parts[_CLOSE] = parts[_CLOSE] + closing
+        parts[_FV] = parts[_FV] + biting
+        raised = torch.stack(parts, dim=-1)
+        silent = phones[..., _SILENT]
+        awake = 1 - ((silent - self.rest[:, 0]) / (self.rest[:, 1] - self.rest[:, 0])).clamp(0, 1)
+        return ((raised - self.offset) * self.gain).clamp(0, 1) * awake[..., None]

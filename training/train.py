@@ -1,0 +1,223 @@
+"""Step 3: train the network.
+
+    python -m training.train training/configs/base.toml
+
+Goes on from `runs/NAME/last.pt` if it is there. Ctrl-C saves and stops. The weights that count are their running mean
+over the last thousand or so updates (`average` in the checkpoint).
+"""
+
+from __future__ import annotations
+
+import math
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from facewave.providers.embedded.articulation import CLASSES, PARAMETERS
+from training.augment import FeatureNoise
+from training.network import LOOK_AHEAD_STEPS, N_INPUTS, Network
+from training.prepare import Prepared, load_sets
+from training.settings import Settings, load
+
+THREADS = 2
+VELOCITY_WEIGHT = 3.0
+CLASS_WEIGHT = 0.15
+GESTURE_WEIGHT = {"close": 2.0, "fv": 2.0}
+"""The two gestures that people notice count this much more than a curve."""
+
+RARE_WEIGHT = 3.0
+"""Extra weight of a closure or labiodental curve where it is fully there; such steps are rare."""
+
+SPEECH_CLASS_WEIGHT = {"fv": 2.0, "pb": 1.5, "m": 1.5, "th": 1.5}
+WARM_UP = 200
+CLIP = 1.0
+
+
+class Batches:
+    """Random sequences from the training sets; `share` of each batch is recorded speech."""
+
+    def __init__(self, sets: list[tuple[Prepared, float]], batch: int, length: int, seed: int) -> None:
+        total = sum(share for _, share in sets)
+        rows = [round(batch * share / total) for _, share in sets]
+        rows[0] += batch - sum(rows)
+        self._sets = [(prepared, n) for (prepared, _), n in zip(sets, rows, strict=True)]
+        self._length = length
+        self._rng = np.random.default_rng(seed)
+
+    def draw(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Features (batch, length, 128), targets (batch, length, 12), classes (batch, length)."""
+        rows = [self._row(prepared) for prepared, n in self._sets for _ in range(n)]
+        features, targets, classes = (np.stack(part) for part in zip(*rows, strict=True))
+        return (
+            torch.from_numpy(features.astype(np.float32)),
+            torch.from_numpy(targets.astype(np.float32) / 255),
+            torch.from_numpy(classes.astype(np.int64)),
+        )
+
+    def _row(self, prepared: Prepared) -> tuple[NDArray[Any], ...]:
+        """Clips drawn by length, joined until the row is full; the first from a random place."""
+        spans: list[tuple[int, int]] = []
+        need = self._length
+        while need:
+            at = int(self._rng.integers(prepared.starts[-1]))
+            clip = int(np.searchsorted(prepared.starts, at, side="right")) - 1
+            first, last = int(prepared.starts[clip]), int(prepared.starts[clip + 1])
+            if not spans and last - first > need:
+                first = min(at, last - need)
+            last = min(last, first + need)
+            spans.append((first, last))
+            need -= last - first
+        return tuple(
+            np.concatenate([part[a:b] for a, b in spans])
+            for part in (prepared.features, prepared.targets, prepared.classes)
+        )
+
+
+class Loss:
+    """Squared error of curves and of their velocity, each in units of its spread, and the cross-entropy of classes."""
+
+    def __init__(self, targets: NDArray[np.uint8]) -> None:
+        values = targets[:: max(1, len(targets) // 400_000)].astype(np.float32) / 255
+        weight = torch.tensor([GESTURE_WEIGHT.get(name, 1.0) for name in PARAMETERS])
+        self._value = weight / torch.from_numpy(values.var(axis=0) + 1e-4)
+        steps = np.diff(targets[:400_000].astype(np.float32) / 255, axis=0)
+        self._velocity = weight * VELOCITY_WEIGHT / 10 / torch.from_numpy(steps.var(axis=0) + 1e-5)
+        self._rare = torch.tensor([RARE_WEIGHT if name in GESTURE_WEIGHT else 0.0 for name in PARAMETERS])
+        self._classes = torch.tensor([SPEECH_CLASS_WEIGHT.get(name, 1.0) for name in CLASSES])
+
+    def __call__(
+        self, mouth: torch.Tensor, logits: torch.Tensor, targets: torch.Tensor, classes: torch.Tensor
+    ) -> torch.Tensor:
+        total = mouth.new_zeros(())
+        for head, ahead in enumerate(LOOK_AHEAD_STEPS):
+            y, x = targets[:, :-ahead], mouth[:, ahead:, head]
+            error = x - y
+            total = total + ((1 + self._rare * y) * self._value * error.square()).mean()
+            total = total + (self._velocity * (error[:, 1:] - error[:, :-1]).square()).mean()
+            total = total + CLASS_WEIGHT * torch.nn.functional.cross_entropy(
+                logits[:, ahead:, head].flatten(0, 1), classes[:, :-ahead].flatten(), weight=self._classes
+            )
+        return total / len(LOOK_AHEAD_STEPS)
+
+
+def learning_rate(step: int, settings: Settings) -> float:
+    """A short rise, then half a cosine down to a hundredth."""
+    peak = settings.train.learning_rate
+    if step < WARM_UP:
+        return peak * (step + 1) / WARM_UP
+    part = min(1.0, (step - WARM_UP) / max(1, settings.train.steps - WARM_UP))
+    return peak * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * part)))
+
+
+def training_sets(settings: Settings) -> list[tuple[Prepared, float]]:
+    """Synthetic and, where present, recorded speech, with their shares of a batch."""
+    made = load_sets(settings, "train", "synthetic")
+    if made is None:
+        raise FileNotFoundError(
+            f"{settings.data}/prepared has no training set; run python -m training.prepare {settings.path}"
+        )
+    spoken = load_sets(settings, "train", "human")
+    share = settings.human.share if spoken is not None else 0.0
+    return [(made, 1 - share)] + ([(spoken, share)] if spoken is not None else [])
+
+
+@torch.no_grad()
+def validation_loss(network: Network, loss: Loss, prepared: Prepared) -> float:
+    """Mean loss over a set, without noise, in rows of 300 steps."""
+    n = min(len(prepared.features) // 300, 120)
+    if n == 0:
+        return math.nan
+    features = torch.from_numpy(prepared.features[: n * 300].astype(np.float32)).reshape(n, 300, N_INPUTS)
+    targets = torch.from_numpy(prepared.targets[: n * 300].astype(np.float32) / 255).reshape(n, 300, -1)
+    classes = torch.from_numpy(prepared.classes[: n * 300].astype(np.int64)).reshape(n, 300)
+    mouth, logits, _ = network(features, network.start(n))
+    return float(loss(mouth, logits, targets, classes))
+
+
+def main(settings: Settings) -> None:
+    torch.set_num_threads(THREADS)
+    torch.manual_seed(settings.seed)
+    settings.run.mkdir(parents=True, exist_ok=True)
+    checkpoint_path = settings.run / "last.pt"
+
+    sets = training_sets(settings)
+    loss = Loss(sets[0][0].targets)
+    network = Network(settings.model.hidden, settings.model.front)
+    average = Network(settings.model.hidden, settings.model.front)
+    optimiser = torch.optim.AdamW(
+        network.parameters(), lr=settings.train.learning_rate, weight_decay=1e-4, betas=(0.9, 0.98)
+    )
+    first = 0
+    if checkpoint_path.exists():
+        checkpoint = torch.load(checkpoint_path, weights_only=True)
+        network.load_state_dict(checkpoint["network"])
+        average.load_state_dict(checkpoint["average"])
+        optimiser.load_state_dict(checkpoint["optimiser"])
+        first = checkpoint["step"]
+        print(f"train: going on from step {first}", flush=True)
+    else:
+        some = np.concatenate([s.features[:: max(1, len(s.features) // 100_000)] for s, _ in sets]).astype(np.float32)
+        network.mean.copy_(torch.from_numpy(some.mean(axis=0)))
+        network.scale.copy_(torch.from_numpy(1 / (some.std(axis=0) + 1e-3)))
+        average.load_state_dict(network.state_dict())
+    # Seeded by the step too: a resumed run sees other batches than the ones it began with.
+    batches = Batches(sets, settings.train.batch, settings.train.length, settings.seed + first)
+    noise = FeatureNoise(settings.seed + first)
+    checks = {name: load_sets(settings, "val", name) for name in ("synthetic", "human")}
+
+    def save(step: int) -> None:
+        temporary = checkpoint_path.with_suffix(".tmp")
+        torch.save({"network": network.state_dict(), "average": average.state_dict(),
+                    "optimiser": optimiser.state_dict(),
+                    "step": step}, temporary)  # fmt: skip
+        temporary.replace(checkpoint_path)
+
+    stopped = False
+
+    def stop(*_: object) -> None:
+        nonlocal stopped
+        stopped = True
+
+    signal.signal(signal.SIGINT, stop)
+    signal.signal(signal.SIGTERM, stop)
+    running, saved_at, began = 0.0, time.monotonic(), time.monotonic()
+    for step in range(first, settings.train.steps):
+        for group in optimiser.param_groups:
+            group["lr"] = learning_rate(step, settings)
+        features, targets, classes = batches.draw()
+        n, steps, _ = features.shape
+        heard = noise(features.reshape(n, 2 * steps, -1)).reshape(n, steps, -1)
+        mouth, logits, _ = network(heard, network.start(n))
+        value = loss(mouth, logits, targets, classes)
+        optimiser.zero_grad(set_to_none=True)
+        value.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(network.parameters(), CLIP)
+        optimiser.step()
+        keep = min(0.999, (step + 1) / (step + 10))
+        with torch.no_grad():
+            for mean, now in zip(average.parameters(), network.parameters(), strict=True):
+                mean.lerp_(now, 1 - keep)
+        running = value.item() if step == first else 0.98 * running + 0.02 * value.item()
+        done = step + 1
+        if done % 100 == 0 or done == settings.train.steps:
+            rate = (done - first) / (time.monotonic() - began)
+            print(f"train {done}/{settings.train.steps} loss {running:.3f}, {rate:.2f} updates/s", flush=True)
+        if stopped or time.monotonic() - saved_at > settings.train.save_minutes * 60 or done == settings.train.steps:
+            save(done)
+            saved_at = time.monotonic()
+            shown = ", ".join(
+                f"{name} {validation_loss(average, loss, s):.3f}" for name, s in checks.items() if s is not None
+            )
+            print(f"train {done}: held-out loss {shown}", flush=True)
+        if stopped:
+            sys.exit("train: stopped; the same command goes on from here")
+
+
+if __name__ == "__main__":
+    main(load(Path(sys.argv[1])))
