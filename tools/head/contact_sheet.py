@@ -48,7 +48,7 @@ window.ready = true;
 STAGE = """
 import * as THREE from "./vendor/three.js";
 const VIEWS = {
-  front: [[0, -0.025, 0.62], [0, -0.025, -0.02], 24], near: [[0, -0.04, 0.46], [0, -0.04, 0], 24],
+  front: [[0, 0, 0.74], [0, -0.008, -0.03], 24], near: [[0, -0.04, 0.46], [0, -0.04, 0], 24],
   three: [[0.30, -0.02, 0.40], [0, -0.04, -0.02], 24], threeRight: [[-0.30, -0.02, 0.40], [0, -0.04, -0.02], 24],
   side: [[0.62, -0.02, -0.03], [0, -0.02, -0.05], 26], back: [[0.2, 0.1, -0.6], [0, -0.02, -0.05], 26],
   below: [[0.0, -0.30, 0.36], [0, -0.05, 0], 22],
@@ -62,14 +62,13 @@ export async function createStage(size, glb) {
   renderer.toneMapping = THREE.NeutralToneMapping;
   const scene = new THREE.Scene();
   scene.background = new THREE.Color(0xe4e6ea);
-  const environment = new THREE.PMREMGenerator(renderer).fromScene(new THREE.RoomEnvironment(), 0.04).texture;
-  scene.environment = environment;
-  scene.environmentIntensity = 0.45;
-  const key = new THREE.DirectionalLight(0xfff1e2, 1.9);
-  key.position.set(0.5, 0.6, 0.9);
-  const rim = new THREE.DirectionalLight(0xcfe0ff, 0.9);
-  rim.position.set(-0.8, 0.4, -0.4);
-  scene.add(key, rim);
+  const light = (colour, strength, x, y, z) => {
+    const source = new THREE.DirectionalLight(colour, strength);
+    source.position.set(x, y, z);
+    return source;
+  };
+  scene.add(new THREE.HemisphereLight(0xf4f6ff, 0xd0b0a0, 2.1), light(0xfff1e2, 2.1, 0.5, 0.6, 0.9),
+    light(0xcfe0ff, 0.9, -0.8, 0.4, -0.4), light(0xe8ecff, 0.45, -0.7, -0.1, 0.7));
   const gltf = await new THREE.GLTFLoader().loadAsync(glb);
   scene.add(gltf.scene);
   const meshes = [];
