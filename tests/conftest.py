@@ -23,9 +23,16 @@ def demo_clip() -> Path:
     return Path(str(resources.files("facewave") / "data" / "demo.wav"))
 
 
+@pytest.fixture(scope="session")
+def _places(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("places")
+
+
 @pytest.fixture(autouse=True)
-def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tests see the default settings, whatever the developer's own are."""
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch, _places: Path) -> None:
+    """Tests see the default settings and an empty model store, whatever the developer's own are."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(_places / "data"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(_places / "cache"))
     for variable in [name for name in os.environ if name.startswith("FACEWAVE_")]:
         if variable not in ("FACEWAVE_SHARED", "FACEWAVE_GOLDEN"):
             monkeypatch.delenv(variable)

@@ -128,14 +128,16 @@ class FeatureNoise:
         low = at.floor().long()
         part = (at - low)[:, None, :]
         index = low[:, None, :].expand(-1, power.shape[1], -1)
-        return power.gather(2, index) * (1 - part) + power.gather(2, index + 1) * part
+        out: torch.Tensor = power.gather(2, index) * (1 - part) + power.gather(2, index + 1) * part
+        return out
 
     def _equaliser(self, n: int) -> torch.Tensor:
         """Log power of a smooth curve through 7 points of +-9 dB."""
         torch = self._torch
         points = (torch.rand((n, 1, 7), generator=self._random) * 2 - 1) * 9 / 4.34
         points = points * (self._uniform(n) < 0.7)[:, None, None]
-        return torch.nn.functional.interpolate(points, N_MELS, mode="linear", align_corners=True)
+        out: torch.Tensor = torch.nn.functional.interpolate(points, N_MELS, mode="linear", align_corners=True)
+        return out
 
     def _noise(self, n: int, frames: int) -> torch.Tensor:
         """Power of coloured noise for unit speech power; half of the clips stay clean."""
@@ -149,7 +151,8 @@ class FeatureNoise:
         wobble = torch.randn((n, frames, N_MELS), generator=self._random) * self._spread
         wobble = 0.7 * (wobble + wobble.roll(1, 1))  # windows overlap, so neighbours are alike
         snr = 10 ** (-self._uniform(n, 0.3, 4.0)) * (self._uniform(n) < 0.6)
-        return (shape * snr[:, None])[:, None, :] * (wobble - 0.5 * self._spread.square()).exp()
+        out: torch.Tensor = (shape * snr[:, None])[:, None, :] * (wobble - 0.5 * self._spread.square()).exp()
+        return out
 
     def _dulled(self, power: torch.Tensor) -> torch.Tensor:
         """A sixth of the clips lose what is above 3 to 6.5 kHz."""
@@ -157,7 +160,8 @@ class FeatureNoise:
         n = len(power)
         cut = torch.where(self._uniform(n) < 0.16, self._uniform(n, 42, 58), torch.full((n,), 99.0))
         over = (torch.arange(N_MELS)[None] - cut[:, None]).clamp_min(0)
-        return power * (-1.5 * over).exp()[:, None, :]
+        out: torch.Tensor = power * (-1.5 * over).exp()[:, None, :]
+        return out
 
     def _masked(self, features: torch.Tensor) -> torch.Tensor:
         """Hide a few bands for the whole clip."""
@@ -167,4 +171,5 @@ class FeatureNoise:
         band = torch.arange(N_MELS)[None]
         hidden = (band >= start[:, None]) & (band < (start + width)[:, None])
         mean = features.mean(dim=(1, 2), keepdim=True)
-        return torch.where(hidden[:, None, :], mean, features)
+        out: torch.Tensor = torch.where(hidden[:, None, :], mean, features)
+        return out

@@ -31,8 +31,8 @@ FALSE_CLOSURES = 0.02
 
 FALSE_BITES = 0.03
 MAX_CLIPS = 700
-EVIDENCE = (0.0, 0.25, 0.5, 0.8)
-OFFSETS = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5)
+EVIDENCE = (0.0, 0.25, 0.5, 0.75, 1.0)
+OFFSETS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
 GAINS = (1.0, 1.25, 1.5, 2.0, 2.5, 3.5)
 """Tried for both gestures, in all combinations."""
 

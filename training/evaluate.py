@@ -27,7 +27,6 @@ SHOWN = ("closure_recall", "closure_false", "closure_precision", "labiodental_hi
          "r_pucker", "auc_rounding", "auc_jaw", "lag_ms", "rest_p95", "jitter", "class_accuracy")  # fmt: skip
 MINUTES_A_GROUP = 8.0
 NOISE_DB = 10.0
-SAMPLES_A_STEP_3 = 800
 
 
 class Model:

@@ -22,6 +22,7 @@ import hashlib
 import json
 import os
 import re
+import signal
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
@@ -219,6 +220,8 @@ _worker: Worker | None = None
 
 def start_worker(speech: Path, bias_s: float) -> None:
     global _worker
+    # Ctrl-C is the parent's to answer; it ends the pool.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     _worker = Worker(speech, bias_s)
 
 
@@ -371,7 +374,10 @@ def main(arguments: list[str] | None = None) -> None:
             seen[one.corpus] += 1
             if seen[one.corpus] > options.limit:
                 wanted.remove(one)
-    align_all(options.speech, options.out, wanted, options.jobs, SPHINX_BIAS_S)
+    try:
+        align_all(options.speech, options.out, wanted, options.jobs, SPHINX_BIAS_S)
+    except KeyboardInterrupt:
+        raise SystemExit("\nstopped; what is aligned is kept, and the same command goes on from there") from None
     results = read_results(options.out)
     write_tables(options.out, [one for one in utterances if one.id in results], results, parts)
 

@@ -84,7 +84,7 @@ class Calibrated(nn.Module):
         self.register_buffer("offset", torch.zeros(heads, n))
         self.register_buffer("evidence", torch.zeros(heads, 2))
         """How much of the class probability is added to the raw closure and labiodental curves."""
-        self.register_buffer("rest", torch.tensor([0.6, 0.95]).repeat(heads, 1))
+        self.register_buffer("rest", torch.tensor([0.9, 0.995]).repeat(heads, 1))
         """Probabilities of silence at which the mouth begins to rest, and rests fully."""
 
     def forward(self, features: torch.Tensor, state: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

@@ -27,9 +27,6 @@ from training.pronounce import Phone
 from training.rules import classes, curves
 from training.settings import Settings, load
 
-SAMPLES_PER_3_STEPS = 800
-"""Three steps of the network are exactly 800 samples."""
-
 
 @dataclass(frozen=True, slots=True)
 class Clip:

@@ -234,12 +234,12 @@ def _lag_ms(clips: Sequence[Judged]) -> float:
 
 
 def _rest(clips: Sequence[Judged]) -> float:
-    """95th percentile, over steps deep in a pause (300 ms after speech, 200 ms before), of the largest visible
+    """95th percentile, over steps deep in a pause (300 ms from either end of it), of the largest visible
     curve."""
     values = []
     for c in clips:
         for start_s, end_s, symbol in c.phones:
-            first, last = round((start_s + (0.3 if start_s > 0 else 0.1)) * STEP_HZ), round((end_s - 0.2) * STEP_HZ)
+            first, last = round((start_s + 0.3) * STEP_HZ), round((end_s - 0.3) * STEP_HZ)
             if symbol == SIL and last > first:
                 values.append(c.shown[first:last][:, _COLUMNS].max(axis=1))
     return float(np.percentile(np.concatenate(values), 95)) if values else float("nan")

@@ -26,7 +26,9 @@ from training.prepare import Prepared, load_sets
 from training.settings import Settings, load
 
 THREADS = 2
-VELOCITY_WEIGHT = 3.0
+VELOCITY_WEIGHT, ACCELERATION_WEIGHT = 0.6, 0.2
+"""Of the error of a curve's first and second difference, in units of their spread: without them lips tremble."""
+
 CLASS_WEIGHT = 0.15
 GESTURE_WEIGHT = {"close": 2.0, "fv": 2.0}
 """The two gestures that people notice count this much more than a curve."""
@@ -80,14 +82,15 @@ class Batches:
 
 
 class Loss:
-    """Squared error of curves and of their velocity, each in units of its spread, and the cross-entropy of classes."""
+    """Squared error of curves and of their changes, each in units of its spread, and the cross-entropy of classes."""
 
     def __init__(self, targets: NDArray[np.uint8]) -> None:
         values = targets[:: max(1, len(targets) // 400_000)].astype(np.float32) / 255
         weight = torch.tensor([GESTURE_WEIGHT.get(name, 1.0) for name in PARAMETERS])
         self._value = weight / torch.from_numpy(values.var(axis=0) + 1e-4)
         steps = np.diff(targets[:400_000].astype(np.float32) / 255, axis=0)
-        self._velocity = weight * VELOCITY_WEIGHT / 10 / torch.from_numpy(steps.var(axis=0) + 1e-5)
+        self._velocity = weight * VELOCITY_WEIGHT / torch.from_numpy(steps.var(axis=0) + 1e-5)
+        self._acceleration = weight * ACCELERATION_WEIGHT / torch.from_numpy(np.diff(steps, axis=0).var(axis=0) + 1e-5)
         self._rare = torch.tensor([RARE_WEIGHT if name in GESTURE_WEIGHT else 0.0 for name in PARAMETERS])
         self._classes = torch.tensor([SPEECH_CLASS_WEIGHT.get(name, 1.0) for name in CLASSES])
 
@@ -99,7 +102,9 @@ class Loss:
             y, x = targets[:, :-ahead], mouth[:, ahead:, head]
             error = x - y
             total = total + ((1 + self._rare * y) * self._value * error.square()).mean()
-            total = total + (self._velocity * (error[:, 1:] - error[:, :-1]).square()).mean()
+            velocity = error[:, 1:] - error[:, :-1]
+            total = total + (self._velocity * velocity.square()).mean()
+            total = total + (self._acceleration * (velocity[:, 1:] - velocity[:, :-1]).square()).mean()
             total = total + CLASS_WEIGHT * torch.nn.functional.cross_entropy(
                 logits[:, ahead:, head].flatten(0, 1), classes[:, :-ahead].flatten(), weight=self._classes
             )

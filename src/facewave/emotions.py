@@ -50,6 +50,13 @@ class EmotionSettings:
     overrides: Mapping[str, float] = field(default_factory=dict)
     """Emotion name -> 0..1 for the whole clip. A name that is absent is disabled, which differs from 0."""
 
+    transition_s: float | None = None
+    """Seconds over which a change of the final emotion is spread, 0 or more (`live_transition_time`); None keeps the
+    provider's own."""
+
+    beginning: Mapping[str, float] = field(default_factory=dict)
+    """Emotion name -> 0..1 from which the transition starts (`beginning_emotion`); absent is 0."""
+
     def __post_init__(self) -> None:
         for name, low, high in _RANGES:
             value = getattr(self, name)
@@ -57,6 +64,14 @@ class EmotionSettings:
                 raise SettingsError(f"emotion setting {name}: found {value}, expected {low} to {high}")
         if int(self.max_detected) != self.max_detected:
             raise SettingsError(f"emotion setting max_detected: found {self.max_detected}, expected a whole number")
+        if self.transition_s is not None and not (math.isfinite(self.transition_s) and self.transition_s >= 0):
+            raise SettingsError(f"emotion setting transition_s: found {self.transition_s}, expected 0 seconds or more")
+        object.__setattr__(
+            self, "beginning", {emotion_name(name): float(value) for name, value in self.beginning.items()}
+        )
+        for name, value in self.beginning.items():
+            if not (math.isfinite(value) and 0 <= value <= 1):
+                raise SettingsError(f"beginning emotion {name}: found {value}, expected 0 to 1")
         kept = {}
         for name, value in self.overrides.items():
             emotion = emotion_name(name)
@@ -183,11 +198,11 @@ def given_emotion(
 ) -> NDArray[np.float32] | None:
     """The emotion asked for at each sample, shape (len(samples), 10): the track with the overrides laid over it.
 
-    None where neither says anything, which leaves the face to the detected emotion.
+    Without a track, emotions that no override names are NaN: they stay as detected. None where nothing is asked.
     """
     if track is None and not settings.overrides:
         return None
-    values = np.zeros((len(samples), len(EMOTIONS)), np.float32) if track is None else track.at(samples)
+    values = np.full((len(samples), len(EMOTIONS)), np.nan, np.float32) if track is None else track.at(samples)
     for name, value in settings.overrides.items():
         values[:, EMOTIONS.index(name)] = value
     return values

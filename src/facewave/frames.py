@@ -66,6 +66,10 @@ class Frame:
     visemes: NDArray[np.float32] | None = None
     """Shape (15,), probabilities in the order of `VISEMES`, where they were asked for and the provider makes them."""
 
+    head: NDArray[np.float32] | None = None
+    """Shape (3,): yaw, pitch and roll of the head in degrees, where the provider makes them; to the face's own right,
+    up, and towards its right shoulder. A track of its own: no channel contains it."""
+
     geometry: Geometry | None = None
     """Vertices, where the provider makes them and they were asked for."""
 
@@ -90,6 +94,9 @@ class Animation:
     visemes: NDArray[np.float32] | None = None
     """Shape (frames, 15), or None."""
 
+    head: NDArray[np.float32] | None = None
+    """Shape (frames, 3), degrees, or None."""
+
     def __post_init__(self) -> None:
         weights = np.ascontiguousarray(self.weights, np.float32)
         if weights.ndim != 2 or weights.shape[1] != len(self.info.channels):
@@ -97,7 +104,7 @@ class Animation:
                 f"animation: found weights of shape {weights.shape}, expected (frames, {len(self.info.channels)})"
             )
         object.__setattr__(self, "weights", weights)
-        for name, track in (("emotion", self.emotions), ("viseme", self.visemes)):
+        for name, track in (("emotion", self.emotions), ("viseme", self.visemes), ("head", self.head)):
             if track is not None and len(track) != len(weights):
                 raise SettingsError(f"animation: found {len(track)} {name} rows for {len(weights)} frames")
 
@@ -108,8 +115,8 @@ class Animation:
         weights = (
             np.stack([frame.weights for frame in taken]) if taken else np.zeros((0, len(info.channels)), np.float32)
         )
-        emotions = _stacked([frame.emotion for frame in taken])
-        return cls(info, weights, emotions, _stacked([frame.visemes for frame in taken]))
+        tracks = (_stacked([getattr(frame, name) for frame in taken]) for name in ("emotion", "visemes", "head"))
+        return cls(info, weights, *tracks)
 
     @classmethod
     def load(cls, path: str | Path) -> Animation:
@@ -147,8 +154,12 @@ class Animation:
         """
         if frames.step not in (None, 1):
             raise SettingsError("animation slice: found a step, expected consecutive frames; use resampled() for rates")
-        tracks = (None if track is None else track[frames] for track in (self.emotions, self.visemes))
+        tracks = (None if track is None else track[frames] for track in self._tracks)
         return Animation(self.info, self.weights[frames], *tracks)
+
+    @property
+    def _tracks(self) -> tuple[NDArray[np.float32] | None, ...]:
+        return self.emotions, self.visemes, self.head
 
     @property
     def channels(self) -> tuple[str, ...]:
@@ -193,13 +204,13 @@ class Animation:
         """The frames one by one."""
         rate = self.info.frame_rate
         for index, weights in enumerate(self.weights):
-            emotion, visemes = (None if track is None else track[index] for track in (self.emotions, self.visemes))
-            yield Frame(index, sample_of(index, rate), weights, emotion, visemes)
+            tracks = (None if track is None else track[index] for track in self._tracks)
+            yield Frame(index, sample_of(index, rate), weights, *tracks)
 
     def with_channels(self, channels: Sequence[str]) -> Animation:
         """The same motion in another set or order of channels; channels this take lacks are 0."""
         info = replace(self.info, channels=tuple(channels))
-        return Animation(info, reorder(self.weights, self.info.channels, channels), self.emotions, self.visemes)
+        return Animation(info, reorder(self.weights, self.info.channels, channels), *self._tracks)
 
     def resampled(self, rate: int | float | str | Fraction) -> Animation:
         """The same motion at another frame rate, linear between frames; it lasts as long as before.
@@ -210,10 +221,7 @@ class Animation:
         target = frame_rate(rate)
         times = np.arange(math.ceil(len(self) * target / self.frame_rate)) / float(target)
         info = replace(self.info, frame_rate=target)
-        tracks = (
-            None if track is None else _interpolated(times, self.times, track)
-            for track in (self.emotions, self.visemes)
-        )
+        tracks = (None if track is None else _interpolated(times, self.times, track) for track in self._tracks)
         return Animation(info, _interpolated(times, self.times, self.weights), *tracks)
 
 

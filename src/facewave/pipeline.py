@@ -14,6 +14,7 @@ from .audio.clip import AudioClip, from_array
 from .audio.files import read_audio
 from .frames import Animation, Frame
 from .outputs import write_animation
+from .outputs.base import Output
 from .providers import open_provider
 from .providers.base import Provider
 from .streams import StreamSettings
@@ -32,6 +33,7 @@ def animate(
     fps: int | float | str | Fraction | None = None,
     output: str | Path | None = None,
     progress: Callable[[float], None] | None = None,
+    also: Output | None = None,
 ) -> Animation:
     """Animate a whole clip.
 
@@ -43,6 +45,7 @@ def animate(
         fps: Frames per second, short for `StreamSettings(frame_rate=...)`; None keeps the settings' or provider's.
         output: Also write the animation to this file; its extension names the format.
         progress: Called with the share done, 0..1.
+        also: Another output that gets the stream, such as `GeometryFile`.
 
     Returns:
         ceil(duration * fps) frames.
@@ -68,13 +71,21 @@ def animate(
     session = provider.open(settings)
     frames: list[Frame] = []
     try:
+        if also is not None:
+            also.start(session.info)
         for start in range(0, len(samples), CHUNK):
             frames += session.push(np.ascontiguousarray(samples[start : start + CHUNK]))
             if progress:
                 progress(min(1.0, (start + CHUNK) / len(samples)))
         frames += session.finish()
+        if also is not None:
+            for frame in frames:
+                also.write(frame)
+            also.close()
     except BaseException:
         session.cancel()
+        if also is not None:
+            also.abort()
         raise
     animation = Animation.from_frames(replace(session.info, audio=clip.path), frames)
     if output is not None:

@@ -58,6 +58,21 @@ class RemoteSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class LegacySettings(RemoteSettings):
+    """A service of the one-way protocol, whose animation comes back by another way than the audio goes out."""
+
+    way: str = "deliver"
+    """`deliver`: the service brings it to `listen`; `pull`: it is fetched from `pull_url`; `controller`: one animation
+    controller takes the audio and has the animation."""
+
+    listen: str = "127.0.0.1:51000"
+    """Host and port where the service delivers."""
+
+    pull_url: str = ""
+    """Service that has the animation, for `pull`."""
+
+
+@dataclass(frozen=True, slots=True)
 class EmbeddedSettings:
     """The bundled model."""
 
@@ -71,6 +86,18 @@ class ModelsSettings:
 
     path: tuple[str, ...] = ()
     """Folders to look in before the user's own store."""
+
+    store: str = ""
+    """The user's own store; blank for the system's place for application data."""
+
+    face: str = ""
+    """Face model of the LocalA2F providers, a path or a name in the store; blank finds a fitting one there."""
+
+    emotion: str = ""
+    """Audio2Emotion model, likewise; `none` for no emotion detection."""
+
+    variant: str = ""
+    """Form of the networks: plane, int8 or fp16 as made by `facewave models quantize`; blank for the original."""
 
     device: str = "cpu"
     """Where networks run: cpu, cuda, tensorrt, coreml or directml."""
@@ -92,7 +119,7 @@ class FacewaveSettings:
     remote: RemoteSettings = field(default_factory=RemoteSettings)
     """Section `[remote]`: the service behind `RemoteA2F`."""
 
-    legacy: RemoteSettings = field(default_factory=RemoteSettings)
+    legacy: LegacySettings = field(default_factory=LegacySettings)
     """Section `[legacy]`: the service behind `LegacyA2F`."""
 
     models: ModelsSettings = field(default_factory=ModelsSettings)

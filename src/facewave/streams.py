@@ -42,6 +42,15 @@ class StreamSettings:
     clamp: bool = False
     """Limit weights to 0..1 at the very end."""
 
+    idle: bool = True
+    """Blinks, glances, brows on accents and breaths, from providers that speak with the mouth alone."""
+
+    seed: int = 0
+    """What the idle life does when; the same seed and audio give the same face."""
+
+    geometry: bool = False
+    """Also give vertices, jaw and eyes in `Frame.geometry`, from providers that compute them; costs time and memory."""
+
     visemes: bool = False
     """Also fill `Frame.visemes`, from providers that can."""
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,8 +18,10 @@ from facewave.frames import Animation, Frame, StreamInfo
 from facewave.providers import open_provider
 from facewave.providers.base import Provider, Session
 from facewave.providers.replay import ReplayProvider
+from facewave.settings import FacewaveSettings, ModelsSettings
 from facewave.streams import StreamSettings
 from facewave.timing import SAMPLE_RATE, frame_rate, frames_in, sample_of
+from tests.model_folders import regression_folder
 
 RATES = [frame_rate(rate) for rate in (24, 30, 60, 120, "30000/1001")]
 
@@ -35,7 +40,18 @@ def _replayed() -> Provider:
     return ReplayProvider(Animation(StreamInfo(Fraction(60)), weights))
 
 
+@cache
+def _model_folder() -> Path:
+    return regression_folder(Path(tempfile.mkdtemp(prefix="facewave-model-")), window=8320, offset=4160)
+
+
+def _local() -> Provider:
+    models = ModelsSettings(face=str(_model_folder()), emotion="none")
+    return open_provider("LocalA2F-Mark-AR", FacewaveSettings(models=models))
+
+
 SUBJECTS = {
+    "LocalA2F-Mark-AR": Subject(_local, 1e-5),
     "Embedded": Subject(lambda: open_provider("Embedded"), 2e-5),
     "replay": Subject(_replayed, 0.0),
 }
@@ -130,7 +146,7 @@ def test_wrong_samples_are_refused_and_the_stream_goes_on(provider: Provider) ->
         session.push(np.zeros((3, 2), np.float32))
     with pytest.raises(AudioError, match="sample 1 of 2"):
         session.push(np.array([0, np.nan], np.float32))
-    assert len(run(session, speech(0.5), 4096)) == 30
+    assert len(run(session, speech(0.5), 4096)) == frames_in(8000, session.info.frame_rate)
 
 
 def test_after_the_end_calls_are_errors_and_cancel_is_not(provider: Provider) -> None:
@@ -157,8 +173,9 @@ def test_free_waits_for_open_sessions_and_everything_works_after_it(subject: Sub
     session = provider.open(StreamSettings())
     provider.free()
     provider.free()
-    assert len(run(session, speech(0.5), 4096)) == 30
-    assert len(run(provider.open(StreamSettings()), speech(0.5), 4096)) == 30
+    expected = frames_in(8000, session.info.frame_rate)
+    assert len(run(session, speech(0.5), 4096)) == expected
+    assert len(run(provider.open(StreamSettings()), speech(0.5), 4096)) == expected
 
 
 def test_frame_rates_outside_the_range_are_refused() -> None:

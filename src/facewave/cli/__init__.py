@@ -7,7 +7,7 @@ import sys
 import typer
 
 from ..errors import FacewaveError
-from . import animate, demo, inspect, providers
+from . import animate, call, demo, health, inspect, models, providers, serve
 
 app = typer.Typer(
     name="facewave",
@@ -19,9 +19,13 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("animate")(animate.animate)
+app.command("call")(call.call)
 app.command("demo")(demo.demo)
+app.command("health")(health.health)
 app.command("inspect")(inspect.inspect)
+app.add_typer(models.app, name="models")
 app.command("providers")(providers.providers)
+app.command("serve")(serve.serve)
 
 
 @app.callback(invoke_without_command=True)

@@ -49,6 +49,10 @@ def animate(
         list[str] | None, typer.Option(metavar="CHANNEL=X", help="Add to a channel, as mouthSmileLeft=0.1. Repeatable.")
     ] = None,
     clamp: Annotated[bool, typer.Option("--clamp", help="Limit weights to 0..1 at the end.")] = False,
+    no_idle: Annotated[
+        bool, typer.Option("--no-idle", help="No blinks, glances, brow raises and breaths of the model's own.")
+    ] = False,
+    seed: Annotated[int, typer.Option(help="When the idle life blinks and glances.")] = 0,
     no_tongue: Annotated[bool, typer.Option("--no-tongue", help="Write the 52 ARKit channels only.")] = False,
     emotions: Annotated[
         Path | None, typer.Option(metavar="FILE.csv", help="Also write the emotion track to this CSV (one input).")
@@ -60,6 +64,19 @@ def animate(
     file_format: Annotated[
         str, typer.Option("--format", metavar="EXT", help="Format of the files in an output folder.")
     ] = "csv",
+    model: Annotated[
+        str, typer.Option(metavar="PATH", help="LocalA2F: a model folder, or a model's name in the store.")
+    ] = "",
+    emotion_model: Annotated[
+        str, typer.Option(metavar="PATH", help="LocalA2F: Audio2Emotion folder or name; `none` for no detection.")
+    ] = "",
+    device: Annotated[
+        str, typer.Option(help="LocalA2F: cpu, cuda, tensorrt, coreml or directml. Default: models.device, cpu.")
+    ] = "",
+    geometry: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.npz", help="LocalA2F: also write vertices, jaw and eyes (one input)."),
+    ] = None,
 ) -> None:
     """Animate speech: one file, several, or whole folders.
 
@@ -67,7 +84,7 @@ def animate(
     (Audio2Face export) or .npz. A file appears whole or not at all.
     """
     from ..providers import open_provider
-    from .options import stream_settings
+    from .options import model_settings, stream_settings
 
     settings = stream_settings(
         fps=fps,
@@ -79,15 +96,27 @@ def animate(
         multiplier=multiplier or (),
         offset=offset or (),
         clamp=clamp,
+        idle=not no_idle,
+        seed=seed,
         visemes=visemes is not None or output.suffix == ".npz",
+        geometry=geometry is not None,
     )
     jobs = _jobs(inputs, output, file_format)
-    for option, track in (("--emotions", emotions), ("--visemes", visemes)):
+    for option, track in (("--emotions", emotions), ("--visemes", visemes), ("--geometry", geometry)):
         if track is not None and len(jobs) > 1:
             raise typer.BadParameter("takes one input; each input has a track of its own", param_hint=option)
-    chosen = open_provider(provider)
+    chosen = open_provider(provider, model_settings(model, emotion_model, device))
     for source, target in jobs:
-        _animate_one(source, target, chosen, settings, no_tongue=no_tongue, emotions=emotions, visemes=visemes)
+        _animate_one(
+            source,
+            target,
+            chosen,
+            settings,
+            no_tongue=no_tongue,
+            emotions=emotions,
+            visemes=visemes,
+            geometry=geometry,
+        )
 
 
 def _jobs(inputs: list[Path], output: Path, file_format: str) -> list[tuple[Path, Path]]:
@@ -126,22 +155,29 @@ def _animate_one(
     no_tongue: bool,
     emotions: Path | None,
     visemes: Path | None,
+    geometry: Path | None,
 ) -> None:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
     from ..blendshapes import TONGUE
     from ..outputs import check_extension
+    from ..outputs.geometry import GeometryFile
     from ..pipeline import animate as run
 
     check_extension(target)
+    also = None if geometry is None else GeometryFile(geometry)
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task(source.name, total=1.0)
         began = time.perf_counter()
         take = run(
-            source, provider=provider, settings=settings, progress=lambda share: progress.update(task, completed=share)
+            source,
+            provider=provider,
+            settings=settings,
+            progress=lambda share: progress.update(task, completed=share),
+            also=also,
         )
         if no_tongue:
             take = take.with_channels([name for name in take.channels if name not in TONGUE])

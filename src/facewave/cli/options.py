@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import typer
 
 from ..emotion_files import read_emotion_keys
 from ..emotions import EmotionSettings
+from ..settings import FacewaveSettings, load_settings
 from ..streams import StreamSettings
 from ..timing import frame_rate
 
@@ -38,6 +40,9 @@ def stream_settings(
     multiplier: Sequence[str],
     offset: Sequence[str],
     clamp: bool,
+    idle: bool = True,
+    seed: int = 0,
+    geometry: bool = False,
     visemes: bool = False,
 ) -> StreamSettings:
     """The stream settings that the command's options describe."""
@@ -53,5 +58,18 @@ def stream_settings(
         multipliers=named_values(multiplier, "--multiplier"),
         offsets=named_values(offset, "--offset"),
         clamp=clamp,
+        idle=idle,
+        seed=seed,
+        geometry=geometry,
         visemes=visemes,
     )
+
+
+def model_settings(face: str, emotion: str, device: str) -> FacewaveSettings:
+    """The project's settings with the models and the device that options name; blank keeps the settings' own."""
+    settings = load_settings()
+    models = settings.models
+    models = replace(
+        models, face=face or models.face, emotion=emotion or models.emotion, device=device or models.device
+    )
+    return replace(settings, models=models)

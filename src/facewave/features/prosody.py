@@ -88,7 +88,7 @@ def _analysed(windows: NDArray[np.float32]) -> NDArray[np.float32]:
     total = power.sum(axis=1) + _TINY
     noise = power[:, _HIGH].sum(axis=1) / total
     low = power[:, _LOW].sum(axis=1)
-    tilt = 10 * np.log10((total - low + _TINY) / (low + _TINY))
+    tilt = 10 * np.log10((np.maximum(total - low, 0) + _TINY) / (low + _TINY))
     correlation = np.fft.irfft(power, axis=1)[:, : _LONGEST + 2]
     periodicity = np.asarray(correlation / (correlation[:, :1] + _TINY) / np.maximum(_TAPER_SHARE, 0.05), np.float32)
     lag, strength = _period(periodicity)

@@ -14,7 +14,7 @@ from ..errors import AnimationFileError
 from ..frames import Animation, StreamInfo
 from ..timing import frame_rate
 
-_TRACKS = ("emotions", "visemes")
+_TRACKS = ("emotions", "visemes", "head")
 
 
 def write(animation: Animation, file: IO[bytes]) -> None:

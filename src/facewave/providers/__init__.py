@@ -41,6 +41,12 @@ class ProviderRow:
 
 PROVIDERS: tuple[ProviderRow, ...] = (
     ProviderRow("Embedded", "embedded.provider:EmbeddedProvider", "bundled model, any CPU, 24 to 120 fps"),
+    ProviderRow("LocalA2F-Claire", "a2f.provider:claire", "NVIDIA diffusion model of Claire, 60 fps"),
+    ProviderRow("LocalA2F-James", "a2f.provider:james", "NVIDIA diffusion model of James, 60 fps"),
+    ProviderRow("LocalA2F-Mark", "a2f.provider:mark", "NVIDIA diffusion model of Mark, 60 fps"),
+    ProviderRow("LocalA2F-Claire-AR", "a2f.provider:claire_regression", "NVIDIA regression model of Claire, any fps"),
+    ProviderRow("LocalA2F-James-AR", "a2f.provider:james_regression", "NVIDIA regression model of James, any fps"),
+    ProviderRow("LocalA2F-Mark-AR", "a2f.provider:mark_regression", "NVIDIA regression model of Mark, any fps"),
 )
 """The providers in this package, the default first."""
 

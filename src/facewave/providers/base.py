@@ -47,6 +47,9 @@ class ProviderInfo:
     loaded: bool = False
     """Whether its weights are in memory or its connection is open."""
 
+    memory: int | None = None
+    """Bytes of weights it takes in memory, estimated from its files until it is loaded; None where nobody knows."""
+
 
 class Session(Protocol):
     """One stream of speech turned into frames. Owns all its state; used from one thread at a time."""

@@ -52,8 +52,9 @@ def test_options_reach_the_face(clip: Path, tmp_path: Path) -> None:
     out, feelings = tmp_path / "out.npz", tmp_path / "emotions.csv"
     run(
         "animate", clip, "-o", out, "--fps", "29.97", "--emotion", "joy=1", "--emotion-keys", keys,
-        "--emotion-strength", "1",
-        "--override-strength", "1", "--face-parameter", "eyelidOpenOffset=-0.25", "--multiplier", "mouthSmileLeft=0.5",
+        "--emotion-strength", "1", "--override-strength", "1", "--no-idle",
+        "--face-parameter", "eyelidOpenOffset=-0.25",
+        "--multiplier", "mouthSmileLeft=0.5",
         "--offset", "JawForward=0.125", "--offset", "jawLeft=7", "--clamp", "--emotions", feelings,
     )  # fmt: skip
     take = Animation.load(out)

@@ -134,7 +134,7 @@ class PivotingSolver:
     def _worst(self, wrong: NDArray[np.intp], miss: Vector) -> NDArray[np.intp]:
         """Those of many violations that are not small beside the largest; most small ones vanish with the large."""
         size = (miss * np.where(self._free, 1.0, self._per_gradient))[wrong]
-        return wrong[size >= _WORTH * size.max()]
+        return np.asarray(wrong[size >= _WORTH * size.max()])
 
     def _set_bounds(self, lower: Vector, upper: Vector) -> None:
         free, top = self._free, self._at_upper

@@ -25,8 +25,9 @@ from numpy.typing import NDArray
 
 from ...errors import ModelFormatError
 from .animator_parameters import SkinParameters, TongueParameters
+from .poses import PoseGram, PoseSet
 from .skin import SkinData, lower_face_mask, smoothing_coefficient
-from .solver import BlendshapeSolver, Method, PoseGram, PoseSet, SolverSystem, check_finite
+from .solver import BlendshapeSolver, Method, SolverSystem, check_finite
 
 Array = NDArray[np.float32]
 Vector = NDArray[np.float64]

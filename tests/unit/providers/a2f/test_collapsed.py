@@ -16,8 +16,9 @@ from facewave.providers.a2f.collapsed import (
     TongueProjection,
     TongueSolveStream,
 )
+from facewave.providers.a2f.poses import PoseConfig, PoseGram, PoseProjector, PoseSet
 from facewave.providers.a2f.skin import SkinAnimator, SkinData, pca_deltas
-from facewave.providers.a2f.solver import BlendshapeSolver, PoseConfig, PoseGram, PoseProjector, PoseSet, SolverSystem
+from facewave.providers.a2f.solver import BlendshapeSolver, SolverSystem
 from facewave.providers.a2f.tongue import animate_tongue
 
 Array = NDArray[np.float32]

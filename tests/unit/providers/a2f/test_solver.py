@@ -9,17 +9,8 @@ from scipy.optimize import lsq_linear
 
 from facewave.errors import ModelFormatError, SettingsError
 from facewave.providers.a2f.animator_parameters import SolverParameters
-from facewave.providers.a2f.solver import (
-    CANCELLED,
-    BlendshapeSolver,
-    Method,
-    PoseConfig,
-    PoseGram,
-    PoseProjector,
-    PoseSet,
-    SolverSystem,
-    evaluate_poses,
-)
+from facewave.providers.a2f.poses import PoseConfig, PoseGram, PoseProjector, PoseSet, evaluate_poses
+from facewave.providers.a2f.solver import CANCELLED, BlendshapeSolver, Method, SolverSystem
 
 SMALL = PoseSet(
     ("a", "b", "c"),
@@ -132,6 +123,15 @@ def test_chunks_do_not_matter(cancel: bool, temporal: float) -> None:
         solver = BlendshapeSolver(system)
         parts = np.vstack([solver.solve(data[at : at + chunk]) for at in range(0, len(data), chunk)])
         np.testing.assert_allclose(parts, whole, atol=1e-6)
+
+
+def test_a_clip_that_does_not_settle_is_solved_frame_by_frame(monkeypatch: pytest.MonkeyPatch) -> None:
+    poses = random_poses(8)
+    system = SolverSystem.prepare(PoseGram.of(poses), PoseConfig.default(20), SolverParameters(0.5, 0.7, 0, 1, 20))
+    data = moving_projections(poses, 40)
+    expected = BlendshapeSolver(system).solve(data)
+    monkeypatch.setattr("facewave.providers.a2f.solver._MOST_SWEEPS", 0)
+    np.testing.assert_allclose(BlendshapeSolver(system).solve(data), expected, atol=1e-6)
 
 
 def test_each_frame_is_the_bounded_minimum_for_its_previous_weights() -> None:

@@ -1,0 +1,1 @@
+"""Load benchmark of the gRPC server; see README.md."""

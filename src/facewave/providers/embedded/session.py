@@ -1,0 +1,202 @@
+"""One stream through the bundled model: from samples to frames, with all the state that lies between."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...animation.emotion import EmotionPostProcessor, EmotionPostSettings
+from ...animation.expression import add_expression
+from ...animation.face import FaceControl
+from ...animation.idle import COLUMNS as IDLE_COLUMNS
+from ...animation.idle import IdleLife, add_idle
+from ...animation.interpolate import GridInterpolator
+from ...animation.shaping import BlendShapeShaping
+from ...blendshapes import CHANNELS
+from ...emotions import EMOTIONS, EmotionSettings, EmotionTrack, emotion_vector, given_emotion, replaced_from
+from ...errors import SessionError
+from ...features.log_mel import N_MELS, LogMel
+from ...features.prosody import COLUMNS as PROSODY_COLUMNS
+from ...features.prosody import F0, LEVEL, Prosody
+from ...frames import Frame, StreamInfo
+from ...streams import StreamSettings
+from ...timing import SAMPLE_RATE, frames_in, sample_of
+from ..base import checked_samples
+from .articulation import CLASSES, PARAMETERS, to_blendshapes, to_visemes
+from .feeling import CORRESPONDENCE, SCORES, VoiceFeeling
+
+if TYPE_CHECKING:
+    from .provider import EmbeddedProvider
+
+STEP_HZ = Fraction(60)
+"""Network steps per second; step j ends at sample (j + 1) * 16000 / 60 and sees two feature frames."""
+
+TRANSITION_S = 0.5
+"""Time constant of a change of emotion where the settings name none."""
+
+_FEATURES_PER_STEP = 2
+_CLOSE, _LABIODENTAL = PARAMETERS.index("close"), PARAMETERS.index("fv")
+_WIDTHS = np.cumsum([len(PARAMETERS), len(CLASSES), len(SCORES), len(IDLE_COLUMNS)])
+
+
+class EmbeddedSession:
+    """One stream through the bundled model. `push` is `feed` and a step; servers feed many and step them together."""
+
+    def __init__(self, provider: EmbeddedProvider, settings: StreamSettings, fps: Fraction) -> None:
+        self._provider = provider
+        self._settings = settings
+        self._fps = fps
+        self._log_mel, self._prosody = LogMel(), Prosody()
+        self._features = np.empty((0, N_MELS), np.float32)
+        self._heard = np.empty((0, len(PROSODY_COLUMNS)), np.float32)
+        self._received = 0
+        self._limit: int | None = None
+        self._ended = False
+        self._released = False
+        # A step with look-ahead L describes the time (j + 1) / 60 s - L: the first ones lie before the audio.
+        self._lead = int(Fraction(provider.info.look_ahead, SAMPLE_RATE) * STEP_HZ) - 1
+        self._skip = self._lead
+        self._feeling = VoiceFeeling()
+        self._idle = IdleLife(settings.seed)
+        self._grid = GridInterpolator(STEP_HZ, fps, int(_WIDTHS[-1]))
+        self._emotion = _Emotion(settings.emotion, settings.emotion_track, fps)
+        self._face = FaceControl(settings.face_parameters, fps)
+        self._shaping = BlendShapeShaping(CHANNELS, settings.multipliers, settings.offsets, clamp=settings.clamp)
+        self._info = StreamInfo(fps, CHANNELS)
+        self.state = provider.initial_state()
+        """Recurrent state of the network after the steps run so far."""
+
+    @property
+    def info(self) -> StreamInfo:
+        """Frame rate and channels."""
+        return self._info
+
+    def push(self, samples: NDArray[np.float32], emotion: EmotionTrack | None = None) -> Sequence[Frame]:
+        """Take audio and return the frames now ready; see `Session.push`."""
+        self.feed(samples, emotion)
+        return self._provider.step([self])[0]
+
+    def finish(self) -> Sequence[Frame]:
+        """Return the remaining frames: ceil(duration * frame rate) in all."""
+        self.end()
+        return self._provider.step([self])[0]
+
+    def cancel(self) -> None:
+        """Drop the stream. Idempotent."""
+        self._ended = True
+        self._features = self._features[:0]
+        self.release_if_done()
+
+    def feed(self, samples: NDArray[np.float32], emotion: EmotionTrack | None = None) -> None:
+        """Take audio without running the network yet.
+
+        Raises:
+            AudioError: Not shape (n,), or not finite.
+            SessionError: The stream has ended.
+        """
+        if self._ended:
+            raise SessionError("Embedded session: audio after finish or cancel; open a new session for a new clip")
+        samples = checked_samples(samples)
+        if emotion is not None:
+            self._emotion.replace_from(emotion)
+        self._received += len(samples)
+        self._listen(samples)
+
+    def end(self) -> None:
+        """Declare the end of the audio without running the network yet.
+
+        Raises:
+            SessionError: The stream has ended already.
+        """
+        if self._ended:
+            raise SessionError("Embedded session: finished or cancelled already; open a new session for a new clip")
+        self._limit = frames_in(self._received, self._fps)
+        # Silence after the end carries the network past its look-ahead to the last frame.
+        steps = self._grid.rows_needed(self._limit) + self._lead
+        missing = -(-steps * SAMPLE_RATE // int(STEP_HZ)) - self._received
+        if self._limit and missing > 0:
+            self._listen(np.zeros(missing, np.float32))
+        self._ended = True
+
+    def release_if_done(self) -> None:
+        """Give the provider its network back once the stream has ended and nothing is left to run."""
+        if self._ended and not self.steps_due and not self._released:
+            self._released = True
+            self._provider.session_ended()
+
+    @property
+    def steps_due(self) -> int:
+        """Network steps whose features are here."""
+        return min(len(self._features) // _FEATURES_PER_STEP, len(self._heard))
+
+    def take_features(self, steps: int) -> NDArray[np.float32]:
+        """Hand over the features of the next steps, shape (steps, 128)."""
+        count = steps * _FEATURES_PER_STEP
+        taken, self._features = self._features[:count], self._features[count:]
+        return taken.reshape(steps, _FEATURES_PER_STEP * N_MELS)
+
+    def take_output(self, rows: NDArray[np.float32]) -> list[Frame]:
+        """Turn network output, shape (steps, 12 + 24): articulation and classes, into the frames now complete."""
+        prosody, self._heard = self._heard[: len(rows)], self._heard[len(rows) :]
+        before = min(self._skip, len(rows))
+        self._skip -= before
+        rows, prosody = rows[before:], prosody[before:]
+        life = self._idle(prosody[:, LEVEL], prosody[:, F0])
+        first = self._grid.next_frame
+        grid = self._grid.push(np.concatenate([rows, self._feeling(prosody), life], axis=1), self._limit)
+        return self._frames(first, grid) if len(grid) else []
+
+    def _listen(self, samples: NDArray[np.float32]) -> None:
+        self._features = np.concatenate([self._features, self._log_mel.push(samples)])
+        self._heard = np.concatenate([self._heard, self._prosody.push(samples)])
+
+    def _frames(self, first: int, grid: NDArray[np.float32]) -> list[Frame]:
+        """Frames from number `first` on; `grid` holds all that was heard, at their times."""
+        articulation, phones, scores, life, _ = np.split(grid, _WIDTHS, axis=1)
+        index = np.arange(first, first + len(grid), dtype=np.int64)
+        emotion = self._emotion(scores, index * SAMPLE_RATE * self._fps.denominator // self._fps.numerator)
+        closure = np.maximum(articulation[:, _CLOSE], articulation[:, _LABIODENTAL])
+        weights = add_expression(to_blendshapes(articulation), emotion, closure)
+        if self._settings.idle:
+            weights = add_idle(weights, life)
+        weights = self._shaping(self._face(weights, closure))
+        visemes = to_visemes(phones) if self._settings.visemes else [None] * len(index)
+        head = life[:, -3:] if self._settings.idle else [None] * len(index)
+        return [
+            Frame(int(i), sample_of(int(i), self._fps), row, feeling, shown, turned)
+            for i, row, feeling, shown, turned in zip(index, weights, emotion, visemes, head, strict=True)
+        ]
+
+
+class _Emotion:
+    """The emotion of each frame: detected and given, by the post-processing that every provider shares."""
+
+    def __init__(self, settings: EmotionSettings, track: EmotionTrack | None, fps: Fraction) -> None:
+        self._settings = settings
+        self._track = track
+        transition = TRANSITION_S if settings.transition_s is None else settings.transition_s
+        self._post = EmotionPostSettings.of(settings, fps, transition)
+        # An emotion that nothing detects must not feed on its own output here.
+        self._processor = EmotionPostProcessor(
+            CORRESPONDENCE, len(EMOTIONS), self._post, beginning=emotion_vector(settings.beginning), feedback=False
+        )
+
+    def replace_from(self, track: EmotionTrack) -> None:
+        """Emotion keys that hold from their first one on."""
+        self._track = replaced_from(self._track, track)
+
+    def __call__(self, scores: NDArray[np.float32], samples: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Shape (frames, 10), for consecutive frames with detected scores (frames, 8) at these samples."""
+        given = given_emotion(self._settings, self._track, samples)
+        self._processor.set_settings(replace(self._post, enable_preferred_emotion=given is not None))
+        out = np.empty((len(scores), len(EMOTIONS)), np.float32)
+        for i, row in enumerate(scores):
+            if given is not None:
+                self._processor.set_preferred(given[i])
+            out[i] = self._processor.process(row[None])[0]
+        return out

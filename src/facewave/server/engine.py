@@ -1,0 +1,217 @@
+"""Advances all streams of a process, many at a time.
+
+The core is synchronous, and a provider runs one thing at a time best, so one worker thread computes while the event
+loop moves bytes. Whatever arrived while a batch was running makes up the next one: batches grow with the load and no
+timer decides their size. While most streams have nothing to do, a batch waits for a tick, so that real-time clients,
+which deliver a little at a time each at its own moment, do not cost a run each.
+
+Providers that wait rather than compute (a remote service behind this server) get a thread for each stream instead.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..emotions import EmotionTrack
+from ..frames import Frame
+from ..providers.base import Provider, Session
+from .clip import Clip
+
+logger = logging.getLogger("facewave.server")
+
+TICK_S, TICK_PER_STREAM_S, MAX_TICK_S = 0.005, 0.0005, 0.05
+"""Shortest time between two batches while most streams are idle: a little, more with every open stream, never more than
+1.5 frames. It adds at most this to a frame's delay, and saves most of what each turn of a stream costs."""
+
+TURN_S = 1.0
+"""Seconds of audio one stream may contribute to a batch, so that a long clip does not hold up the others."""
+
+_Result = TypeVar("_Result")
+
+
+class BatchSession(Session, Protocol):
+    """A session that can be given audio now and computed later, together with others."""
+
+    def feed(self, samples: NDArray[np.float32], emotion: EmotionTrack | None = None) -> None:
+        """Take audio without computing."""
+
+    def end(self) -> None:
+        """Declare the end of the audio without computing."""
+
+
+class BatchProvider(Provider, Protocol):
+    """A provider that computes what is due in many sessions at once."""
+
+    def step(self, sessions: Sequence[BatchSession]) -> Sequence[Sequence[Frame]]:
+        """The frames now ready of each session, in the order given."""
+
+
+class Job(Protocol):
+    """A stream as the engine sees it."""
+
+    clip: Clip
+
+    def advanced(self, error: Exception | None) -> None:
+        """Called on the event loop after each turn."""
+
+
+class Engine:
+    """The computing side of a server process."""
+
+    def __init__(
+        self,
+        provider: Provider,
+        *,
+        queue_frames: int = 300,
+        streams: int = 1,
+        on_batch: Callable[[int, float], None] | None = None,
+    ) -> None:
+        """Args: the provider, frames a stream may have undelivered, streams, and who hears of size and seconds."""
+        self._provider = provider
+        self._queue_frames = queue_frames
+        self._on_batch = on_batch
+        self._waits = provider.info.kind == "remote"
+        self._workers = max(1, streams) if self._waits else 1
+        self._pool = ThreadPoolExecutor(self._workers, thread_name_prefix="facewave-engine")
+        self._ready: dict[Job, None] = {}
+        self._running: set[Job] = set()
+        self._open: set[Job] = set()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._waiters: list[asyncio.Future[None]] = []
+
+    def start(self) -> None:
+        """Begin to work, on the running event loop."""
+        self._tasks = [asyncio.create_task(self._work()) for _ in range(self._workers)]
+
+    async def stop(self) -> None:
+        """Stop working; streams still open are given up."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.get_running_loop().run_in_executor(None, self._pool.shutdown)
+
+    async def call(self, function: Callable[[], _Result]) -> _Result:
+        """Run something of the provider's where its other work runs."""
+        return await asyncio.get_running_loop().run_in_executor(self._pool, function)
+
+    def add(self, job: Job) -> None:
+        """A stream begins."""
+        self._open.add(job)
+
+    def remove(self, job: Job) -> None:
+        """A stream has ended, whole or not; its session is cancelled as soon as no thread is inside it."""
+        self._open.discard(job)
+        self._ready.pop(job, None)
+        if job not in self._running:
+            self._pool.submit(_cancel, job.clip.session)
+
+    def ready(self, job: Job) -> None:
+        """Input arrived, or output was taken."""
+        if job in self._open and job not in self._running and self._due(job):
+            self._ready[job] = None
+            self._notify()
+
+    def _due(self, job: Job) -> bool:
+        return job.clip.waiting_input and job.clip.waiting_frames < self._queue_frames
+
+    def _notify(self) -> None:
+        while self._waiters:
+            waiter = self._waiters.pop()
+            if not waiter.done():
+                waiter.set_result(None)
+                return
+
+    async def _work(self) -> None:
+        loop = asyncio.get_running_loop()
+        began = 0.0
+        while True:
+            while not self._ready:
+                waiter = loop.create_future()
+                self._waiters.append(waiter)
+                await waiter
+            if not self._waits and 2 * len(self._ready) < len(self._open):
+                tick = min(TICK_S + TICK_PER_STREAM_S * len(self._open), MAX_TICK_S)
+                await asyncio.sleep(began + tick - loop.time())
+            began = loop.time()
+            jobs = list(self._ready)[: 1 if self._waits else None]
+            for job in jobs:
+                del self._ready[job]
+            if not jobs:
+                continue
+            self._running.update(jobs)
+            try:
+                errors = await loop.run_in_executor(self._pool, self._advance, [job.clip for job in jobs])
+            finally:
+                self._running.difference_update(jobs)
+            for job, error in zip(jobs, errors, strict=True):
+                if job in self._open:
+                    job.advanced(error)
+                    if error is None:
+                        self.ready(job)
+                else:
+                    self._pool.submit(_cancel, job.clip.session)
+
+    def _advance(self, clips: Sequence[Clip]) -> list[Exception | None]:
+        """One turn of each clip, in the worker thread; what went wrong with each."""
+        began = time.perf_counter()
+        errors: list[Exception | None] = [None] * len(clips)
+        step = getattr(self._provider, "step", None)
+        together: list[int] = []
+        for i, clip in enumerate(clips):
+            try:
+                if step is not None and hasattr(clip.session, "feed"):
+                    _feed(clip)
+                    together.append(i)
+                else:
+                    _push(clip)
+            except Exception as error:  # Whatever one stream raises must reach that stream only.
+                errors[i] = error
+        if together:
+            self._step(clips, together, errors)
+        if self._on_batch is not None:
+            self._on_batch(len(clips), time.perf_counter() - began)
+        return errors
+
+    def _step(self, clips: Sequence[Clip], members: Sequence[int], errors: list[Exception | None]) -> None:
+        step = self._provider.step  # type: ignore[attr-defined]
+        try:
+            frames = step([clips[i].session for i in members])
+        except Exception as error:  # A batch that failed has failed for all its streams; others go on.
+            for i in members:
+                errors[i] = error
+            return
+        for i, made in zip(members, frames, strict=True):
+            try:
+                clips[i].accept(made)
+            except Exception as error:  # As above.
+                errors[i] = error
+
+
+def _feed(clip: Clip) -> None:
+    given = clip.next_input(TURN_S)
+    session = clip.session
+    session.feed(given.samples, given.track)  # type: ignore[attr-defined]
+    if given.last:
+        session.end()  # type: ignore[attr-defined]
+
+
+def _push(clip: Clip) -> None:
+    given = clip.next_input(TURN_S)
+    frames = list(clip.session.push(given.samples, given.track))
+    if given.last:
+        frames += clip.session.finish()
+    clip.accept(frames)
+
+
+def _cancel(session: Session) -> None:
+    with contextlib.suppress(Exception):
+        session.cancel()

@@ -1,0 +1,1 @@
+"""Between facewave's values and what travels: pure conversions, no sockets."""
