@@ -42,7 +42,9 @@ def exported(page, tmp_path):
 def test_page_shows_the_clip_and_fetches_nothing(exported):
     assert exported.inner_text("h1") == "a <b>.wav"
     assert "180 frames at 60 fps" in exported.inner_text("#note")
-    fetched = exported.evaluate("performance.getEntriesByType('resource').map(e => e.name).filter(n => /^http/.test(n))")
+    fetched = exported.evaluate(
+        "performance.getEntriesByType('resource').map(e => e.name).filter(n => /^http/.test(n))"
+    )
     assert fetched == []
     assert exported.evaluate("facewave.viewer.missing") == []
 
@@ -87,7 +89,9 @@ def test_keys_move_the_play_head_and_switch_loop_and_theme(exported):
     before = exported.evaluate("getComputedStyle(document.body).backgroundColor")
     exported.keyboard.press("t")
     assert exported.evaluate("getComputedStyle(document.body).backgroundColor") != before
-    exported.wait_for_function("document.getElementById('curves').getAttribute('aria-valuetext').startsWith('0.00 of 3.00')")
+    exported.wait_for_function(
+        "document.getElementById('curves').getAttribute('aria-valuetext').startsWith('0.00 of 3.00')"
+    )
 
 
 def test_take_without_sound_says_so_and_plays(page, tmp_path):

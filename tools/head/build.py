@@ -13,8 +13,8 @@ from scipy.sparse import csr_matrix
 from . import parts
 from .cage import UNIT_M, Cage, build_cage, lip_name
 from .glb import Part, write_glb
-from .motions import Shaper, eyeball_motion, jaw_motion, tongue_motions
 from .limits import as_extras
+from .motions import Shaper, eyeball_motion, jaw_motion, tongue_motions
 from .subdivide import Face, catmull_clark, refine_path, thin_out, triangulate, vertex_normals
 
 HEAD_GLB = Path(__file__).resolve().parents[2] / "src" / "facewave" / "studio" / "static" / "head.glb"
@@ -68,6 +68,7 @@ def build_skin() -> Skin:
         for half, span in (("upper", range(13)), ("lower", range(24, 11, -1)))
     }
     wanted = np.array([_is_feature(cage, plain, face) for face in faces])
+    coarse: list[Face] = []
     for step in range(LEVELS):
         if step:
             wanted = np.repeat(wanted, [len(face) for face in coarse])
@@ -90,7 +91,7 @@ def _is_feature(cage: Cage, plain: dict[int, str], face: Face) -> bool:
     """Whether a cage face lies where detail is seen: lids, nose, lips and the skin next to them."""
     for vertex in face:
         kind, number = cage.ring_of.get(vertex, ("", 0.0))
-        if kind == "eye" and number <= 4 or kind == "mouth" and number <= 5 or kind == "nostril":
+        if (kind == "eye" and number <= 4) or (kind == "mouth" and number <= 5) or kind == "nostril":
             return True
         name = plain[vertex]
         if name.startswith("g"):
@@ -227,7 +228,8 @@ def main() -> None:
     size = write_glb(path, built, MATERIALS, {"limits": as_extras()}, least_motion_m=2e-4, least_turn=0.05)
     for part in built:
         print(
-            f"{part.name:12} {len(part.points):6} vertices {len(part.triangles):6} triangles {len(part.targets):3} shapes"
+            f"{part.name:12} {len(part.points):6} vertices {len(part.triangles):6} triangles "
+            f"{len(part.targets):3} shapes"
         )
     print(f"{path}: {size / 1e6:.2f} MB")
 

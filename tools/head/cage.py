@@ -1,8 +1,8 @@
 """The low-poly cage of the head: quads in rows and columns, with edge loops round the eyes and the mouth.
 
-One unit is the distance between the eyeball centres. The origin lies midway between them; x points to the person's left,
-y up, z forward. Rows run up from the neck, columns round the head from the front midline (0) to the back (16); the right
-half mirrors the left.
+One unit is the distance between the eyeball centres. The origin lies midway between them; x points to the person's
+left, y up, z forward. Rows run up from the neck, columns round the head from the front midline (0) to the back (16);
+the right half mirrors the left.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ GRID: dict[int, dict[int, tuple[float, float, float]]] = {
     21: {0: (0, 1.44, -0.08), 4: (0.32, 1.45, -0.14), 6: (0.50, 1.445, -0.28), 8: (0.62, 1.44, -0.45),
          10: (0.75, 1.45, -0.78), 12: (0.80, 1.47, -1.25), 14: (0.60, 1.53, -1.68), 16: (0, 1.56, -1.88)},
 }  # fmt: skip
-"""Control points of the rows, left half; what lies between is interpolated, first up the columns, then along the rows."""
+"""Control points of the rows, left half; what lies between is interpolated, up the columns, then along the rows."""
 
 NODES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 """Where lip control points stand: share of the way from the midline (0) to the corner (1)."""

@@ -1,7 +1,7 @@
 """Render the head with the viewer's own three.js in headless Chromium: `python -m tools.head.contact_sheet OUT.png`.
 
-Every cell is a pose and a view. Without further arguments: the neutral head from several sides, every shape at weight 1,
-and the pairs that collide. Needs the `playwright` package and a Chromium.
+Every cell is a pose and a view. Without further arguments: the neutral head from several sides, every shape
+at weight 1, and the pairs that collide. Needs the `playwright` package and a Chromium.
 """
 
 from __future__ import annotations
@@ -15,11 +15,25 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from facewave.blendshapes import ARKIT, TONGUE
+
 from .build import HEAD_GLB
+from .limits import limited
 
 STATIC = HEAD_GLB.parent
-FLAGS = ["--headless", "--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync",
+FLAGS = ["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync",
          "--no-first-run", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]  # fmt: skip
+
+PAIRS = (
+    ("eyeBlinkLeft", "eyeSquintLeft", "cheekSquintLeft"),
+    ("eyeBlinkLeft", "eyeWideLeft"),
+    ("eyeBlinkLeft", "eyeLookDownLeft"),
+    ("mouthSmileLeft", "mouthSmileRight"),
+    ("mouthSmileLeft", "mouthSmileRight", "mouthPucker"),
+    ("mouthFunnel", "mouthPucker"),
+    ("jawOpen", "mouthSmileLeft", "mouthSmileRight"),
+    ("noseSneerLeft", "noseSneerRight", "mouthUpperUpLeft", "mouthUpperUpRight"),
+)
 
 PAGE = """<!doctype html><meta charset="utf-8"><style>
 body{margin:0;background:#f4f4f6;font:600 11px sans-serif;color:#223}
@@ -136,6 +150,24 @@ def render(cells: list[dict[str, Any]], out: Path, size: int, columns: int, glb:
         server.shutdown()
 
 
+def default_rows() -> list[tuple[str, dict[str, float], str]]:
+    """The neutral head, every ARKit shape at weight 1, and pairs that would collide without the limits."""
+    rows: list[tuple[str, dict[str, float], str]] = [
+        ("neutral", {}, view) for view in ("front", "near", "three", "side", "back", "below", "eye", "mouth")
+    ]
+    for name in ARKIT:
+        weights = {name: 1.0}
+        if name in ("mouthClose", "tongueOut"):
+            weights["jawOpen"] = 1.0 if name == "mouthClose" else 0.3
+        view = "threeRight" if name.endswith("Right") else "near"
+        rows.append((" + ".join(reversed(weights)), weights, view))
+    for name in TONGUE:
+        rows.append((f"jawOpen + {name}", {"jawOpen": 0.7, name: 1.0}, "mouth"))
+    for pair in PAIRS:
+        rows.append((" + ".join(pair), dict.fromkeys(pair, 1.0), "near"))
+    return rows
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path)
@@ -143,8 +175,8 @@ def main() -> None:
     parser.add_argument("--columns", type=int, default=8)
     parser.add_argument("--cells", help='JSON: [["label", {"jawOpen": 1}, "front"], ...]')
     options = parser.parse_args()
-    rows = json.loads(options.cells)
-    cells = [{"label": label, "weights": weights, "view": view} for label, weights, view in rows]
+    rows = json.loads(options.cells) if options.cells else default_rows()
+    cells = [{"label": label, "weights": limited(weights), "view": view} for label, weights, view in rows]
     render(cells, options.out, options.size, options.columns)
 
 

@@ -97,8 +97,8 @@ def write_glb(
 ) -> int:
     """Write the parts below one root node called `head`; returns the size in bytes.
 
-    `least_motion_m` and `least_turn` are the displacement and the change of a normal below which a vertex is left out of
-    a shape.
+    `least_motion_m` and `least_turn` are the displacement and the change of a normal below which a vertex is left out
+    of a shape.
     """
     buffer = _Buffer()
     names = list(materials)

@@ -1,8 +1,8 @@
 """What keeps pairs of shapes from colliding where a plain sum of morph targets would.
 
-glTF adds morph targets up, so a pair that needs a corrective is toned down before the weights reach the mesh. The rules
-travel in the file (`extras.limits` of every mesh they apply to) and every facewave viewer obeys them; other players show
-the plain sum, in which the worst of these pairs still holds together.
+glTF adds morph targets up, so a pair that needs a corrective is toned down before the weights reach the mesh. The
+rules travel in the file (`extras.limits` of its root node) and every facewave viewer obeys them, for all meshes but the
+eyeballs; other players show the plain sum.
 """
 
 from __future__ import annotations

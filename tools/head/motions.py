@@ -1,7 +1,7 @@
 """The shapes: what every vertex of the cage and every loose part does at weight 1.
 
-Named points get their displacement from `motions.txt` or from a rule below; the rest of the skin follows by the smoothest
-field along the mesh, which the mouth and eye openings cut by themselves.
+Named points get their displacement from `motions.txt` or from a rule below; the rest of the skin follows by the
+smoothest field along the mesh, which the mouth and eye openings cut by themselves.
 """
 
 from __future__ import annotations
@@ -257,7 +257,7 @@ class Shaper:
         return out
 
     def _close(self, jaw_open: Field) -> Field:
-        """Bring the lips back together under an open jaw: equal weights of jawOpen and mouthClose leave the neutral gap.
+        """Bring the lips together under an open jaw: equal weights of jawOpen and mouthClose leave the neutral gap.
 
         Solved for the sum of the two shapes, which is the one that is seen.
         """

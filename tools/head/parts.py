@@ -45,8 +45,8 @@ def eyeball(sign: int) -> Shell:
     white, rim, iris, bright, pupil = (rgb(c) for c in ("#f3efe9", "#26333c", "#4f7f96", "#86b4c0", "#0b0d10"))
     pink = rgb("#dcb3a6")
     rings = [(0.0, pupil), (11.0, pupil), (12.5, iris * 0.75), (17.0, bright), (23.0, iris), (26.5, iris * 0.7),
-             (28.5, rim), (30.0, rim), (32.0, white * 0.92), (38.0, white), (52.0, white), (68.0, white * 0.97 + pink * 0.03),
-             (85.0, 0.5 * (white + pink)), (110.0, pink)]  # fmt: skip
+             (28.5, rim), (30.0, rim), (32.0, white * 0.92), (38.0, white), (52.0, white),
+             (68.0, white * 0.97 + pink * 0.03), (85.0, 0.5 * (white + pink)), (110.0, pink)]  # fmt: skip
     segments = 40
     turn = np.linspace(0, 2 * np.pi, segments, endpoint=False)
     points, colours = [], []
@@ -240,7 +240,7 @@ def ear(sign: int) -> Shell:
         a = 0.245 * np.cos(turn) * rho * (1 + 0.28 * np.sin(turn)) + 0.02 * np.sin(turn)
         front = np.clip(-np.cos(turn), 0, 1)
         lobe = np.clip(-np.sin(turn) - 0.55, 0, 1) / 0.45
-        d = depth * (1 - 0.55 * lobe * (0.3 < rho)) - 0.05 * front * rho
+        d = depth * (1 - 0.55 * lobe * (rho > 0.3)) - 0.05 * front * rho
         points.append(centre + a[:, None] * back + b[:, None] * up + d[:, None] * out)
         share = np.clip((depth + 0.08) / 0.13, 0, 1)
         colours.append(np.tile(warm * (1 - share) + skin * share, (len(turn), 1)))
@@ -305,7 +305,7 @@ def brow(sign: int, skin: Points, normals: Points) -> Attached:
 
 
 def lashes(sign: int, margin: list[int], skin: Points) -> Attached:
-    """A dark fringe along the upper lid margin, longer towards the outer corner; one sheet, to be drawn from both sides."""
+    """A dark fringe along the upper lid margin, longer towards the outer corner; one sheet, seen from both sides."""
     base = skin[margin]
     n = len(margin)
     s = np.linspace(0, 1, n)  # 0 at the outer corner

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -130,7 +131,7 @@ def thin_out(
 def refine_path(path: list[int], level: Level) -> list[int]:
     """A chain of vertices joined by edges, with the new vertices on those edges put in."""
     out = [path[0]]
-    for a, b in zip(path, path[1:], strict=False):
+    for a, b in itertools.pairwise(path):
         out += [level.edge_vertex[min(a, b), max(a, b)], b]
     return out
 

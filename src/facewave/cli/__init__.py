@@ -7,7 +7,7 @@ import sys
 import typer
 
 from ..errors import FacewaveError
-from . import animate, call, demo, health, inspect, models, providers, serve
+from . import animate, call, demo, health, inspect, models, providers, serve, studio
 
 app = typer.Typer(
     name="facewave",
@@ -26,6 +26,7 @@ app.command("inspect")(inspect.inspect)
 app.add_typer(models.app, name="models")
 app.command("providers")(providers.providers)
 app.command("serve")(serve.serve)
+app.command("studio")(studio.studio)
 
 
 @app.callback(invoke_without_command=True)
