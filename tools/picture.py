@@ -13,11 +13,12 @@ import numpy as np
 
 import facewave
 from facewave.audio.files import read_audio
+from facewave.providers.embedded.articulation import lip_gap
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT / "src" / "facewave" / "data"
 CLOSING = {"p", "b", "m"}
-CURVES = (("jawOpen", "#1f6feb"), ("mouthClose", "#d1242f"), ("mouthPucker", "#8250df"))
+CURVES = (("jawOpen", "#1f6feb"), ("mouthPucker", "#8250df"))
 
 
 def main() -> None:
@@ -37,13 +38,14 @@ def main() -> None:
     sound.set_ylabel("speech")
     for name, colour in CURVES:
         curves.plot(take.times, take.channel(name), color=colour, label=name, linewidth=1.3)
+    curves.fill_between(take.times, 0, lip_gap(take.weights), color="#d0d7de", label="opening of the lips", linewidth=0)
     for phone in phones:
         start, end, ipa = float(phone["start_s"]), float(phone["end_s"]), phone["ipa"]
         if ipa in CLOSING:
             curves.axvspan(start, end, color="#d1242f", alpha=0.12, linewidth=0)
-            curves.text((start + end) / 2, 1.02, ipa, ha="center", va="bottom", fontsize=8, color="#d1242f")
-    curves.set(ylim=(0, 1), xlim=(0, take.duration_s), xlabel="seconds", ylabel="weight")
-    curves.legend(loc="upper right", ncols=len(CURVES), frameon=False, fontsize=8)
+            curves.text((start + end) / 2, 0.81, ipa, ha="center", va="bottom", fontsize=8, color="#d1242f")
+    curves.set(ylim=(0, 0.8), xlim=(0, take.duration_s), xlabel="seconds", ylabel="weight")
+    curves.legend(loc="upper right", ncols=len(CURVES) + 1, frameon=False, fontsize=8)
     for axis in (sound, curves):
         axis.spines[["top", "right"]].set_visible(False)
     (ROOT / "docs" / "images").mkdir(parents=True, exist_ok=True)

@@ -79,14 +79,15 @@ def fit(model: Calibrated, heard: list[Heard]) -> None:
 
 
 def _fit_curves(model: Calibrated, heard: list[Heard], head: int) -> None:
-    """Bring the spread of each curve most of the way back to that of its target, keeping the mean."""
+    """Bring the spread of each curve some of the way back to that of its target, keeping the mean."""
     model.gain[head], model.offset[head], model.evidence[head] = 1.0, 0.0, 0.0
     clips = judged(heard, model, head)
     spoken = [c.class_ids != 0 for c in clips]
     shown = np.concatenate([c.shown[s] for c, s in zip(clips, spoken, strict=True)])
     wanted = np.concatenate([c.wanted[s] for c, s in zip(clips, spoken, strict=True)])
     for k in range(len(PARAMETERS)):
-        gain = float(np.clip((wanted[:, k].std() / (shown[:, k].std() + 1e-6)) ** 0.7, 1, 1.4))
+        # Only half of the way (in decibels): the noise of a curve grows with its gain.
+        gain = float(np.clip(np.sqrt(wanted[:, k].std() / (shown[:, k].std() + 1e-6)), 1, 1.2))
         model.gain[head, k] = gain
         model.offset[head, k] = max(0.01, float(shown[:, k].mean() - wanted[:, k].mean() / gain))
 
@@ -96,9 +97,11 @@ def _fit_closures(model: Calibrated, heard: list[Heard], head: int) -> None:
     joined = _Joined(heard, clips, model, head)
     best, best_value = (0.0, 0.1, 1.5), -np.inf
     for evidence, offset, gain in product(EVIDENCE, OFFSETS, GAINS):
-        gaps = joined.split(lip_gap(to_blendshapes(joined.with_gesture(_CLOSE, evidence, offset, gain))))
+        curves = joined.with_gesture(_CLOSE, evidence, offset, gain)
+        gaps = joined.split(lip_gap(to_blendshapes(curves)))
         found = closures(clips, [shut_steps(gap, c.class_ids) for gap, c in zip(gaps, clips, strict=True)])
-        value = _worth(found["closure_recall"], found["closure_precision"], found["closure_false"] - FALSE_CLOSURES)
+        excess = found["closure_false"] - FALSE_CLOSURES
+        value = _worth(found["closure_recall"], found["closure_precision"], excess, joined.jitter(curves, _CLOSE))
         if value > best_value:
             best, best_value = (evidence, offset, gain), value
     model.evidence[head, 0], model.offset[head, _CLOSE], model.gain[head, _CLOSE] = best
@@ -109,9 +112,10 @@ def _fit_bites(model: Calibrated, heard: list[Heard], head: int) -> None:
     joined = _Joined(heard, clips, model, head)
     best, best_value = (0.0, 0.1, 1.5), -np.inf
     for evidence, offset, gain in product(EVIDENCE, OFFSETS, GAINS):
-        shown = joined.split(joined.with_gesture(_FV, evidence, offset, gain))
-        found = labiodentals([replace(c, shown=s) for s, c in zip(shown, clips, strict=True)])
-        value = _worth(found["labiodental_hit"], 1.0, found["labiodental_false"] - FALSE_BITES)
+        curves = joined.with_gesture(_FV, evidence, offset, gain)
+        found = labiodentals([replace(c, shown=s) for s, c in zip(joined.split(curves), clips, strict=True)])
+        excess = found["labiodental_false"] - FALSE_BITES
+        value = _worth(found["labiodental_hit"], 1.0, excess, joined.jitter(curves, _FV))
         if value > best_value:
             best, best_value = (evidence, offset, gain), value
     model.evidence[head, 1], model.offset[head, _FV], model.gain[head, _FV] = best
@@ -123,6 +127,7 @@ class _Joined:
     def __init__(self, heard: list[Heard], clips: list[Judged], model: Calibrated, head: int) -> None:
         self._edges = np.cumsum([len(c.shown) for c in clips])[:-1]
         self._shown = np.concatenate([c.shown for c in clips])
+        self._wanted = np.concatenate([c.wanted for c in clips])
         self._raw = np.concatenate([mouth[:, head].numpy() for _, mouth, _ in heard])
         self._phones = np.concatenate([phones[:, head].numpy() for _, _, phones in heard])
         low, high = (float(v) for v in model.rest[head])
@@ -135,14 +140,20 @@ class _Joined:
         out[:, parameter] = np.clip((self._raw[:, parameter] + evidence * proof - offset) * gain, 0, 1) * self._awake
         return out
 
+    def jitter(self, curves: NDArray[np.float32], parameter: int) -> float:
+        """Mean size of a curve's second difference, against that of its target."""
+        shown, wanted = (float(np.abs(np.diff(x[:, parameter], n=2)).sum()) for x in (curves, self._wanted))
+        return shown / max(wanted, 1e-9)
+
     def split(self, values: NDArray[np.float32]) -> list[NDArray[np.float32]]:
         """Back into clips."""
         return np.split(values, self._edges)
 
 
-def _worth(recall: float, precision: float, excess: float) -> float:
-    """Recall counts most; every false percent beyond what is allowed costs five of recall."""
-    return float(np.nan_to_num(recall) + 0.4 * np.nan_to_num(precision) - 5 * max(0.0, float(np.nan_to_num(excess))))
+def _worth(recall: float, precision: float, excess: float, jitter: float) -> float:
+    """Recall counts most; every false percent beyond what is allowed costs five of recall, and trembling costs too."""
+    worth = np.nan_to_num(recall) + 0.4 * np.nan_to_num(precision) - 5 * max(0.0, float(np.nan_to_num(excess)))
+    return float(worth - 0.06 * jitter)
 
 
 def load_network(settings: Settings) -> tuple[Network, int]:

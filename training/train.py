@@ -20,8 +20,8 @@ import torch
 from numpy.typing import NDArray
 
 from facewave.providers.embedded.articulation import CLASSES, PARAMETERS
-from training.augment import FeatureNoise
 from training.network import LOOK_AHEAD_STEPS, N_INPUTS, Network
+from training.noise import FeatureNoise
 from training.prepare import Prepared, load_sets
 from training.settings import Settings, load
 
@@ -37,6 +37,9 @@ RARE_WEIGHT = 3.0
 """Extra weight of a closure or labiodental curve where it is fully there; such steps are rare."""
 
 SPEECH_CLASS_WEIGHT = {"fv": 2.0, "pb": 1.5, "m": 1.5, "th": 1.5}
+CARRY_ON = 0.7
+"""Part of the sequences that begin with the state another one ended in, as in a stream that has run for long."""
+
 WARM_UP = 200
 CLIP = 1.0
 
@@ -183,6 +186,8 @@ def main(settings: Settings) -> None:
                     "step": step}, temporary)  # fmt: skip
         temporary.replace(checkpoint_path)
 
+    state = network.start(settings.train.batch)
+    chance = torch.Generator().manual_seed(settings.seed + first)
     stopped = False
 
     def stop(*_: object) -> None:
@@ -198,7 +203,8 @@ def main(settings: Settings) -> None:
         features, targets, classes = batches.draw()
         n, steps, _ = features.shape
         heard = noise(features.reshape(n, 2 * steps, -1)).reshape(n, steps, -1)
-        mouth, logits, _ = network(heard, network.start(n))
+        mouth, logits, state = network(heard, state * (torch.rand(n, generator=chance) < CARRY_ON)[:, None])
+        state = state.detach()
         value = loss(mouth, logits, targets, classes)
         optimiser.zero_grad(set_to_none=True)
         value.backward()  # type: ignore[no-untyped-call]

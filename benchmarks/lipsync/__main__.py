@@ -33,10 +33,10 @@ GROUPS = {
     "held-out": "Synthetic voices and languages no training saw",
     "known": "Synthetic voices training used, other sentences",
 }
-PEER_SECONDS = 75.0
+PEER_SECONDS = 60.0
 """At most this much English of each kind goes through the peers; Rhubarb takes about as long as the audio."""
 
-ROBUST_SECONDS = 120.0
+ROBUST_SECONDS = 60.0
 SHORT = ("lag_ms", "r", "r_jaw", "closure_recall", "false_closure", "closure_precision", "labiodental_hit",
          "rounding_auc", "jaw_auc", "rest", "jitter")  # fmt: skip
 

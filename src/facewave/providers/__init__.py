@@ -47,6 +47,8 @@ PROVIDERS: tuple[ProviderRow, ...] = (
     ProviderRow("LocalA2F-Claire-AR", "a2f.provider:claire_regression", "NVIDIA regression model of Claire, any fps"),
     ProviderRow("LocalA2F-James-AR", "a2f.provider:james_regression", "NVIDIA regression model of James, any fps"),
     ProviderRow("LocalA2F-Mark-AR", "a2f.provider:mark_regression", "NVIDIA regression model of Mark, any fps"),
+    ProviderRow("RemoteA2F", "remote.provider:remote_a2f", "Audio2Face-3D service, self-hosted or NVCF"),
+    ProviderRow("LegacyA2F", "remote.legacy:legacy_a2f", "Audio2Face service of the 1.0 generation"),
 )
 """The providers in this package, the default first."""
 

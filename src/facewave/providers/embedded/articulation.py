@@ -54,7 +54,7 @@ LINEAR: tuple[tuple[str, int, float], ...] = (
     ("mouthDimpleLeft", _SPREAD, 0.15), ("mouthDimpleRight", _SPREAD, 0.15),
     ("mouthPressLeft", _CLOSE, 0.4), ("mouthPressRight", _CLOSE, 0.4),
     ("mouthRollLower", _CLOSE, 0.35), ("mouthRollUpper", _CLOSE, 0.3),
-    ("mouthRollLower", _FV, 0.5),
+    ("mouthRollLower", _FV, 0.6),
     ("tongueOut", _TOUT, 0.3),
     ("tongueTipUp", _TIP, 0.8), ("tongueUp", _BACK, 0.7), ("tongueIn", _BACK, 0.3),
     ("tongueUp", _FRONT, 0.35), ("tongueWide", _FRONT, 0.4), ("tongueTipDown", _FRONT, 0.15),
