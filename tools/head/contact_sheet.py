@@ -38,13 +38,14 @@ PAIRS = (
 PAGE = """<!doctype html><meta charset="utf-8"><style>
 body{margin:0;background:#f4f4f6;font:600 11px sans-serif;color:#223}
 #sheet{display:grid;grid-template-columns:repeat(var(--columns),max-content);gap:2px;padding:6px}
-figure{margin:0}figcaption{padding:1px 3px}canvas{display:block}</style><div id="sheet"></div>
+figure{margin:0}figcaption{padding:1px 3px;width:calc(var(--cell) - 6px);overflow-wrap:anywhere}canvas{display:block}</style><div id="sheet"></div>
 <script type="module">
 import { createStage } from "./contact_stage.js";
 window.draw = async (cells, size, columns, glb) => {
   const stage = await createStage(size, glb);
   const sheet = document.getElementById("sheet");
   sheet.style.setProperty("--columns", columns);
+  sheet.style.setProperty("--cell", `${size}px`);
   for (const cell of cells) {
     const figure = document.createElement("figure");
     const canvas = document.createElement("canvas");
