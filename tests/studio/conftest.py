@@ -26,7 +26,7 @@ def browser() -> Iterator:
 @pytest.fixture
 def page(browser) -> Iterator:
     """A page that fails the test on any console error or uncaught exception."""
-    opened = browser.new_page(viewport={"width": 560, "height": 440})
+    opened = browser.new_page(viewport={"width": 480, "height": 400})
     opened.set_default_timeout(120_000)
     problems: list[str] = []
     opened.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)

@@ -13,10 +13,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-pytest.importorskip("starlette", reason="the extra `studio` is not installed")
-uvicorn = pytest.importorskip("uvicorn", reason="the extra `studio` is not installed")
-client = pytest.importorskip("websockets.sync.client", reason="the extra `studio` is not installed")
-
 from facewave.blendshapes import CHANNELS
 from facewave.errors import SettingsError
 from facewave.frames import Animation
@@ -25,6 +21,10 @@ from facewave.studio import stream
 from facewave.studio.app import create_app
 from facewave.studio.options import stream_settings
 
+pytest.importorskip("starlette", reason="the extra `studio` is not installed")
+uvicorn = pytest.importorskip("uvicorn", reason="the extra `studio` is not installed")
+client = pytest.importorskip("websockets.sync.client", reason="the extra `studio` is not installed")
+
 DEMO = Path(__file__).parents[2] / "src" / "facewave" / "data" / "demo.wav"
 
 
@@ -32,7 +32,9 @@ def serving(**options) -> Iterator[str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    config = uvicorn.Config(create_app(**options), host="127.0.0.1", port=port, log_level="error", ws="websockets-sansio")
+    config = uvicorn.Config(
+        create_app(**options), host="127.0.0.1", port=port, log_level="error", ws="websockets-sansio"
+    )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()

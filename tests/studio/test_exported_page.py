@@ -11,7 +11,7 @@ from facewave.blendshapes import CHANNELS
 from facewave.errors import OutputError
 from facewave.frames import Animation, StreamInfo
 
-SECONDS, FPS = 3, 60
+SECONDS, FPS = 12, 60
 
 
 def take_with_sound(folder: Path, name: str = "a <b>.wav") -> Animation:
@@ -41,7 +41,7 @@ def exported(page, tmp_path):
 
 def test_page_shows_the_clip_and_fetches_nothing(exported):
     assert exported.inner_text("h1") == "a <b>.wav"
-    assert "180 frames at 60 fps" in exported.inner_text("#note")
+    assert "720 frames at 60 fps" in exported.inner_text("#note")
     fetched = exported.evaluate(
         "performance.getEntriesByType('resource').map(e => e.name).filter(n => /^http/.test(n))"
     )
@@ -90,7 +90,7 @@ def test_keys_move_the_play_head_and_switch_loop_and_theme(exported):
     exported.keyboard.press("t")
     assert exported.evaluate("getComputedStyle(document.body).backgroundColor") != before
     exported.wait_for_function(
-        "document.getElementById('curves').getAttribute('aria-valuetext').startsWith('0.00 of 3.00')"
+        "document.getElementById('curves').getAttribute('aria-valuetext').startsWith('0.00 of 12.00')"
     )
 
 

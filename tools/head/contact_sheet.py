@@ -38,7 +38,9 @@ PAIRS = (
 PAGE = """<!doctype html><meta charset="utf-8"><style>
 body{margin:0;background:#f4f4f6;font:600 11px sans-serif;color:#223}
 #sheet{display:grid;grid-template-columns:repeat(var(--columns),max-content);gap:2px;padding:6px}
-figure{margin:0}figcaption{padding:1px 3px;width:calc(var(--cell) - 6px);overflow-wrap:anywhere}canvas{display:block}</style><div id="sheet"></div>
+figure{margin:0}
+figcaption{padding:1px 3px;width:calc(var(--cell) - 6px);overflow-wrap:anywhere}
+canvas{display:block}</style><div id="sheet"></div>
 <script type="module">
 import { createStage } from "./contact_stage.js";
 window.draw = async (cells, size, columns, glb) => {

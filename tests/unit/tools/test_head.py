@@ -8,8 +8,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-pytest.importorskip("scipy", reason="the head is built with scipy")
-
 from facewave.blendshapes import ARKIT, MIRRORED_PAIRS, TONGUE
 from tools.head import build as head_build
 from tools.head.build import HEAD_GLB, Skin, build_parts, build_skin, skin_motions
