@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ FLAGS = ["--no-sandbox", "--disable-background-networking", "--disable-component
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator:
+def browser() -> Iterator[Any]:
     play = pytest.importorskip("playwright.sync_api", reason="the playwright package is not installed")
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if chromium is None:
@@ -24,7 +25,7 @@ def browser() -> Iterator:
 
 
 @pytest.fixture
-def page(browser) -> Iterator:
+def page(browser: Any) -> Iterator[Any]:
     """A page that fails the test on any console error or uncaught exception."""
     opened = browser.new_page(viewport={"width": 480, "height": 400})
     opened.set_default_timeout(120_000)

@@ -9,9 +9,11 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from facewave.blendshapes import CHANNELS
 from facewave.errors import SettingsError
@@ -28,7 +30,7 @@ client = pytest.importorskip("websockets.sync.client", reason="the extra `studio
 DEMO = Path(__file__).parents[2] / "src" / "facewave" / "data" / "demo.wav"
 
 
-def serving(**options) -> Iterator[str]:
+def serving(**options: Any) -> Iterator[str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -68,7 +70,9 @@ def clip() -> bytes:
     return header[:4] + struct.pack("<I", len(header) - 8 + len(body)) + header[8:] + body
 
 
-def post(address: str, path: str, fields: dict[str, str], audio: bytes | None, headers: dict | None = None) -> bytes:
+def post(
+    address: str, path: str, fields: dict[str, str], audio: bytes | None, headers: dict[str, str] | None = None
+) -> bytes:
     parts = [f'--xx\r\nContent-Disposition: form-data; name="{k}"\r\n\r\n{v}\r\n'.encode() for k, v in fields.items()]
     if audio is not None:
         head = b'--xx\r\nContent-Disposition: form-data; name="audio"; filename="a clip.wav"\r\n\r\n'
@@ -76,24 +80,24 @@ def post(address: str, path: str, fields: dict[str, str], audio: bytes | None, h
     request = urllib.request.Request(f"http://{address}{path}", b"".join(parts) + b"--xx--\r\n", headers or {})
     request.add_header("Content-Type", "multipart/form-data; boundary=xx")
     with urllib.request.urlopen(request, timeout=120) as answer:
-        return answer.read()
+        return bytes(answer.read())
 
 
-def frames_of(body: bytes) -> tuple[dict, np.ndarray]:
+def frames_of(body: bytes) -> tuple[dict[str, Any], NDArray[np.float32]]:
     size = struct.unpack_from("<I", body)[0]
     header = json.loads(body[4 : 4 + size])
     return header, np.frombuffer(body, "<f4", offset=4 + size).reshape(-1, len(header["channels"]))
 
 
-def refused(status: int, *call) -> str:
+def refused(status: int, *call: Any) -> str:
     with pytest.raises(urllib.error.HTTPError) as caught:
         post(*call)
     with caught.value as error:
         assert error.code == status
-        return error.read().decode()
+        return str(error.read().decode())
 
 
-def test_clip_gives_the_frames_that_the_library_gives(address, clip, tmp_path):
+def test_clip_gives_the_frames_that_the_library_gives(address: str, clip: bytes, tmp_path: Path) -> None:
     header, frames = frames_of(post(address, "/api/animate", {"settings": '{"fps": 30}'}, clip))
     path = tmp_path / "clip.wav"
     path.write_bytes(clip)
@@ -101,7 +105,7 @@ def test_clip_gives_the_frames_that_the_library_gives(address, clip, tmp_path):
     assert (header["fps"], header["frames"]) == (30, 45)
 
 
-def test_settings_change_the_frames(address, clip):
+def test_settings_change_the_frames(address: str, clip: bytes) -> None:
     _, plain = frames_of(post(address, "/api/animate", {}, clip))
     _, halved = frames_of(post(address, "/api/animate", {"settings": '{"multipliers": {"jawOpen": 0.5}}'}, clip))
     jaw = CHANNELS.index("jawOpen")
@@ -110,7 +114,7 @@ def test_settings_change_the_frames(address, clip):
 
 
 @pytest.mark.parametrize("extension", [".csv", ".json", ".livelink.csv", ".html", ".npz"])
-def test_export_is_the_file(address, clip, tmp_path, extension):
+def test_export_is_the_file(address: str, clip: bytes, tmp_path: Path, extension: str) -> None:
     data = post(address, "/api/export", {"format": extension}, clip)
     if extension == ".html":
         assert data.startswith(b"<!doctype html>")
@@ -122,7 +126,7 @@ def test_export_is_the_file(address, clip, tmp_path, extension):
     assert b"/tmp" not in data
 
 
-def test_errors_come_in_words(address, clip):
+def test_errors_come_in_words(address: str, clip: bytes) -> None:
     assert "not audio" in refused(400, address, "/api/animate", {}, b"this is no sound at all, only a few words")
     assert "joyy" in refused(400, address, "/api/animate", {"settings": '{"emotion": {"joyy": 1}}'}, clip)
     assert "not JSON" in refused(400, address, "/api/animate", {"settings": "{"}, clip)
@@ -131,7 +135,7 @@ def test_errors_come_in_words(address, clip):
     assert "unknown provider" in refused(400, address, "/api/animate", {"provider": "Nobody"}, clip)
 
 
-def test_page_and_table_are_served(address):
+def test_page_and_table_are_served(address: str) -> None:
     with urllib.request.urlopen(f"http://{address}/") as answer:
         page = answer.read().decode()
     assert "{{" not in page
@@ -142,7 +146,7 @@ def test_page_and_table_are_served(address):
     assert info["providers"][0]["name"] == "Embedded"
 
 
-def test_foreign_origin_and_missing_token_are_refused(address, locked, clip):
+def test_foreign_origin_and_missing_token_are_refused(address: str, locked: str, clip: bytes) -> None:
     assert "--allow-origin" in refused(403, address, "/api/animate", {}, clip, {"Origin": "https://evil.example"})
     own = post(address, "/api/animate", {}, clip, {"Origin": f"http://{address}"})
     assert len(own) > 1000
@@ -159,8 +163,8 @@ def test_foreign_origin_and_missing_token_are_refused(address, locked, clip):
         assert json.loads(opened.recv())["type"] == "info"
 
 
-def streamed(address: str, pcm: bytes, rate: int, chunk: int) -> tuple[dict, np.ndarray, int]:
-    frames: list[np.ndarray] = []
+def streamed(address: str, pcm: bytes, rate: int, chunk: int) -> tuple[dict[str, Any], NDArray[np.float32], int]:
+    frames: list[NDArray[np.float32]] = []
     with client.connect(f"ws://{address}/ws/stream") as opened:
         opened.send(json.dumps({"type": "start", "sampleRate": rate, "settings": {"fps": 30}}))
         info = json.loads(opened.recv())
@@ -175,7 +179,7 @@ def streamed(address: str, pcm: bytes, rate: int, chunk: int) -> tuple[dict, np.
         return info, np.vstack(frames), json.loads(message)["frames"]
 
 
-def test_stream_gives_the_frames_of_the_clip_however_it_is_cut(address, clip):
+def test_stream_gives_the_frames_of_the_clip_however_it_is_cut(address: str, clip: bytes) -> None:
     start = clip.index(b"data") + 8
     rate = struct.unpack_from("<I", clip, 24)[0]
     _, whole = frames_of(post(address, "/api/animate", {"settings": '{"fps": 30}'}, clip))
@@ -200,7 +204,7 @@ def test_stream_gives_the_frames_of_the_clip_however_it_is_cut(address, clip):
         ([json.dumps({"type": "start"}), json.dumps({"type": "emotion", "values": {"joy": "x"}})], "emotion"),
     ],
 )
-def test_wrong_messages_are_answered_in_words(address, messages, words):
+def test_wrong_messages_are_answered_in_words(address: str, messages: list[str | bytes], words: str) -> None:
     with client.connect(f"ws://{address}/ws/stream") as opened:
         for message in messages:
             opened.send(message)
@@ -211,7 +215,7 @@ def test_wrong_messages_are_answered_in_words(address, messages, words):
     assert words in answer["message"]
 
 
-def test_too_many_streams_are_refused(address, monkeypatch):
+def test_too_many_streams_are_refused(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stream, "MAX_STREAMS", 1)
     with client.connect(f"ws://{address}/ws/stream") as first:
         first.send(json.dumps({"type": "start"}))
@@ -220,7 +224,7 @@ def test_too_many_streams_are_refused(address, monkeypatch):
             assert "streams are open" in json.loads(second.recv())["message"]
 
 
-def test_settings_from_json():
+def test_settings_from_json() -> None:
     settings = stream_settings(
         {"fps": "30000/1001", "emotion": {"joy": 0.5}, "emotionKeys": [[0, {"joy": 1}], [1, {}]], "clamp": True}
     )

@@ -3,6 +3,7 @@
 import wave
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,7 +31,7 @@ def take_with_sound(folder: Path, name: str = "a <b>.wav") -> Animation:
 
 
 @pytest.fixture
-def exported(page, tmp_path):
+def exported(page: Any, tmp_path: Path) -> Any:
     target = tmp_path / "page.html"
     take_with_sound(tmp_path).save(target)
     page.context.set_offline(True)
@@ -39,7 +40,7 @@ def exported(page, tmp_path):
     return page
 
 
-def test_page_shows_the_clip_and_fetches_nothing(exported):
+def test_page_shows_the_clip_and_fetches_nothing(exported: Any) -> None:
     assert exported.inner_text("h1") == "a <b>.wav"
     assert "720 frames at 60 fps" in exported.inner_text("#note")
     fetched = exported.evaluate(
@@ -49,7 +50,7 @@ def test_page_shows_the_clip_and_fetches_nothing(exported):
     assert exported.evaluate("facewave.viewer.missing") == []
 
 
-def test_mesh_follows_the_curve_wherever_the_play_head_stands(exported):
+def test_mesh_follows_the_curve_wherever_the_play_head_stands(exported: Any) -> None:
     for seconds in (0.0, 0.5, 1.25, 2.9):
         exported.evaluate("t => facewave.clock.seek(t)", seconds)
         exported.wait_for_function("t => Math.abs(facewave.viewer.shown('jawOpen') - t) < 0.01", arg=seconds / SECONDS)
@@ -58,7 +59,7 @@ def test_mesh_follows_the_curve_wherever_the_play_head_stands(exported):
     assert close == pytest.approx(jaw, abs=1e-6)
 
 
-def test_playing_keeps_mesh_and_sound_within_40_ms(exported):
+def test_playing_keeps_mesh_and_sound_within_40_ms(exported: Any) -> None:
     exported.keyboard.press("Space")
     exported.wait_for_function("facewave.clock.playing && facewave.clock.time > 0.4")
     late = exported.evaluate(
@@ -78,7 +79,7 @@ def test_playing_keeps_mesh_and_sound_within_40_ms(exported):
     exported.wait_for_function("!facewave.clock.playing")
 
 
-def test_keys_move_the_play_head_and_switch_loop_and_theme(exported):
+def test_keys_move_the_play_head_and_switch_loop_and_theme(exported: Any) -> None:
     exported.keyboard.press("ArrowRight")
     assert exported.evaluate("facewave.clock.time") == pytest.approx(1 / FPS, abs=1e-6)
     exported.keyboard.press("End")
@@ -94,7 +95,7 @@ def test_keys_move_the_play_head_and_switch_loop_and_theme(exported):
     )
 
 
-def test_take_without_sound_says_so_and_plays(page, tmp_path):
+def test_take_without_sound_says_so_and_plays(page: Any, tmp_path: Path) -> None:
     target = tmp_path / "silent.html"
     Animation(StreamInfo(Fraction(30), ("jawOpen",)), np.linspace(0, 1, 30, dtype=np.float32)[:, None]).save(target)
     page.goto(target.as_uri())
@@ -104,7 +105,7 @@ def test_take_without_sound_says_so_and_plays(page, tmp_path):
     page.wait_for_function("facewave.clock.time >= 1 && !facewave.clock.playing")
 
 
-def test_audio_no_browser_plays_is_refused(tmp_path):
+def test_audio_no_browser_plays_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "x.aiff"
     path.write_bytes(b"FORM")
     take = Animation(StreamInfo(Fraction(30), ("jawOpen",), path), np.zeros((3, 1), np.float32))
@@ -113,6 +114,6 @@ def test_audio_no_browser_plays_is_refused(tmp_path):
     assert not (tmp_path / "x.html").exists()
 
 
-def test_empty_take_is_refused(tmp_path):
+def test_empty_take_is_refused(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="no frames"):
         Animation(StreamInfo(Fraction(30), ("jawOpen",)), np.zeros((0, 1), np.float32)).save(tmp_path / "x.html")

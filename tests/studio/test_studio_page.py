@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -37,21 +38,21 @@ def address() -> Iterator[str]:
 
 
 @pytest.fixture
-def studio(page, address):
+def studio(page: Any, address: str) -> Any:
     page.goto(address, wait_until="commit")
     page.wait_for_selector("html[data-ready=true]", state="attached")
     return page
 
 
-def takes(page, at_least: int) -> None:
+def takes(page: Any, at_least: int) -> None:
     page.wait_for_function("n => Number(document.documentElement.dataset.takes ?? 0) >= n", arg=at_least)
 
 
-def jaw(page) -> float:
-    return page.evaluate("Math.max(...facewave.transport.take.curve('jawOpen'))")
+def jaw(page: Any) -> float:
+    return float(page.evaluate("Math.max(...facewave.transport.take.curve('jawOpen'))"))
 
 
-def test_recording_sliders_export_and_command(studio, tmp_path):
+def test_recording_sliders_export_and_command(studio: Any, tmp_path: Path) -> None:
     studio.set_input_files("#audio", DEMO)
     takes(studio, 1)
     assert "533 frames" in studio.inner_text("#note")
@@ -74,7 +75,7 @@ def test_recording_sliders_export_and_command(studio, tmp_path):
     assert len((tmp_path / "demo.csv").read_text().splitlines()) == 534
 
 
-def test_own_avatar_and_wrong_files_are_answered_in_words(studio, tmp_path):
+def test_own_avatar_and_wrong_files_are_answered_in_words(studio: Any, tmp_path: Path) -> None:
     studio.set_input_files("#avatar", HEAD)
     studio.wait_for_function("document.getElementById('avatar-note').textContent === 'All channels found.'")
     wrong = tmp_path / "words.wav"
@@ -83,7 +84,7 @@ def test_own_avatar_and_wrong_files_are_answered_in_words(studio, tmp_path):
     studio.wait_for_function("document.getElementById('error').textContent.includes('cannot decode')")
 
 
-def test_microphone_moves_the_face_and_tells_its_delay(studio):
+def test_microphone_moves_the_face_and_tells_its_delay(studio: Any) -> None:
     studio.click("#mic")
     studio.wait_for_function("document.getElementById('latency').textContent.includes('ms from voice to face')")
     studio.wait_for_function("facewave.viewer.weights.some(w => w > 0.01)")
@@ -93,7 +94,7 @@ def test_microphone_moves_the_face_and_tells_its_delay(studio):
     assert studio.inner_text("#error") == ""
 
 
-def test_page_is_accessible(studio):
+def test_page_is_accessible(studio: Any) -> None:
     axe = os.environ.get("FACEWAVE_AXE", "")
     if not Path(axe).is_file():
         pytest.skip("FACEWAVE_AXE does not name a copy of axe-core's axe.min.js")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -114,12 +115,12 @@ def fit_control(
 
 def linear(colours: NDArray[np.float64]) -> NDArray[np.float64]:
     """sRGB to linear light."""
-    return np.where(colours <= 0.04045, colours / 12.92, ((colours + 0.055) / 1.055) ** 2.4)
+    return np.asarray(np.where(colours <= 0.04045, colours / 12.92, ((colours + 0.055) / 1.055) ** 2.4))
 
 
 def smoothstep(x: NDArray[np.float64], low: float, high: float) -> NDArray[np.float64]:
     t = np.clip((x - low) / (high - low), 0, 1)
-    return t * t * (3 - 2 * t)
+    return np.asarray(t * t * (3 - 2 * t))
 
 
 def skin_colours(skin: Skin) -> NDArray[np.float64]:
@@ -155,7 +156,7 @@ def skin_colours(skin: Skin) -> NDArray[np.float64]:
     return out
 
 
-MATERIALS = {
+MATERIALS: dict[str, dict[str, Any]] = {
     "skin": {"pbrMetallicRoughness": {"metallicFactor": 0.0, "roughnessFactor": 0.55}},
     "eye": {"pbrMetallicRoughness": {"metallicFactor": 0.0, "roughnessFactor": 0.08}},
     "teeth": {"pbrMetallicRoughness": {"metallicFactor": 0.0, "roughnessFactor": 0.25}},

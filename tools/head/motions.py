@@ -66,13 +66,13 @@ def rotation(axis: str, degrees: float) -> NDArray[np.float64]:
 def jaw_motion(shape: str, points: Field) -> Field:
     """What the bone of the lower jaw does to points fixed to it; zero for shapes that leave the jaw alone."""
     if shape == "jawOpen":
-        return (points - JAW_HINGE) @ rotation("x", JAW_OPEN_DEGREES).T + JAW_HINGE - points
+        return np.asarray((points - JAW_HINGE) @ rotation("x", JAW_OPEN_DEGREES).T + JAW_HINGE - points)
     if shape == "jawForward":
         return np.tile(np.array([0.0, -1.7, 8.9]) * MM, (len(points), 1))
     if shape in ("jawLeft", "jawRight"):
         sign = 1 if shape == "jawLeft" else -1
         turned = (points - JAW_HINGE) @ rotation("y", 1.9 * sign).T + JAW_HINGE
-        return turned - points + np.array([4.2 * sign, 0, 0]) * MM
+        return np.asarray(turned - points + np.array([4.2 * sign, 0, 0]) * MM)
     return np.zeros_like(points)
 
 

@@ -143,7 +143,7 @@ def vertex_normals(points: NDArray[np.float64], triangles: NDArray[np.int64]) ->
     out = np.zeros_like(points)
     for i in range(3):
         np.add.at(out, triangles[:, i], face)
-    return out / np.maximum(np.linalg.norm(out, axis=1, keepdims=True), 1e-12)
+    return np.asarray(out / np.maximum(np.linalg.norm(out, axis=1, keepdims=True), 1e-12))
 
 
 def triangulate(quads: list[Face]) -> NDArray[np.int64]:

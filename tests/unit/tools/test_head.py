@@ -3,6 +3,7 @@
 import json
 import struct
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pytest
@@ -49,20 +50,21 @@ def head() -> Head:
 
 
 @pytest.fixture(scope="module")
-def document() -> dict:
+def document() -> dict[str, Any]:
     data = HEAD_GLB.read_bytes()
     magic, version, length = struct.unpack_from("<4sII", data)
     assert (magic, version, length) == (b"glTF", 2, len(data))
     size, kind = struct.unpack_from("<I4s", data, 12)
     assert kind == b"JSON"
-    return json.loads(data[20 : 20 + size])
+    found: dict[str, Any] = json.loads(data[20 : 20 + size])
+    return found
 
 
-def shapes_of(document: dict, mesh: str) -> list[str]:
-    return next(m for m in document["meshes"] if m["name"] == mesh)["extras"]["targetNames"]
+def shapes_of(document: dict[str, Any], mesh: str) -> list[str]:
+    return list(next(m for m in document["meshes"] if m["name"] == mesh)["extras"]["targetNames"])
 
 
-def test_file_is_small_and_names_all_shapes(document):
+def test_file_is_small_and_names_all_shapes(document: dict[str, Any]) -> None:
     assert HEAD_GLB.stat().st_size <= 4_000_000
     assert shapes_of(document, "Face") == list(ARKIT)
     assert set(TONGUE) | {"tongueOut", "jawOpen"} <= set(shapes_of(document, "Tongue"))
@@ -74,7 +76,7 @@ def test_file_is_small_and_names_all_shapes(document):
     assert document["nodes"][-1]["extras"]["limits"]["caps"] == [["mouthClose", "jawOpen"]]
 
 
-def test_file_is_what_the_sources_build(head, document):
+def test_file_is_what_the_sources_build(head: Head, document: dict[str, Any]) -> None:
     face = head.part("Face")
     accessor = document["accessors"][document["meshes"][0]["primitives"][0]["attributes"]["POSITION"]]
     view = document["bufferViews"][accessor["bufferView"]]
@@ -84,7 +86,7 @@ def test_file_is_what_the_sources_build(head, document):
     np.testing.assert_allclose(stored, face.points, atol=1e-6)
 
 
-def test_normals_and_colours_are_valid(head):
+def test_normals_and_colours_are_valid(head: Head) -> None:
     for part in head.parts:
         np.testing.assert_allclose(np.linalg.norm(part.normals, axis=1), 1, atol=1e-6)
         assert part.colours.min() >= 0
@@ -92,7 +94,7 @@ def test_normals_and_colours_are_valid(head):
         assert part.triangles.max() < len(part.points) < 65536
 
 
-def test_head_is_symmetric(head):
+def test_head_is_symmetric(head: Head) -> None:
     from scipy.spatial import cKDTree
 
     tree = cKDTree(head.skin.points)
@@ -104,7 +106,7 @@ def test_head_is_symmetric(head):
         np.testing.assert_allclose(head.motions[right][partner] * (-1, 1, 1), head.motions[left], atol=1e-4)
 
 
-def test_jaw_opens_about_its_hinge(head):
+def test_jaw_opens_about_its_hinge(head: Head) -> None:
     points = head.part("TeethLower")
     motion = points.targets["jawOpen"][0]
     before = points.points / UNIT_M - JAW_HINGE
@@ -118,13 +120,13 @@ def test_jaw_opens_about_its_hinge(head):
 
 
 @pytest.mark.parametrize("weight", [0.25, 0.5, 0.75, 1.0])
-def test_mouth_close_seals_the_lips_under_an_open_jaw(head, weight):
+def test_mouth_close_seals_the_lips_under_an_open_jaw(head: Head, weight: float) -> None:
     gap = head.lip_gap({"jawOpen": weight, "mouthClose": weight})
     assert gap.min() > -0.3
     assert gap.max() < 0.6
 
 
-def test_mouth_close_without_an_open_jaw_is_held_back(head):
+def test_mouth_close_without_an_open_jaw_is_held_back(head: Head) -> None:
     assert head.lip_gap({"jawOpen": 0.2, "mouthClose": 1.0}, limits=True).min() > -0.3
 
 
@@ -142,12 +144,12 @@ def test_mouth_close_without_an_open_jaw_is_held_back(head):
         ("mouthPressLeft", -3, 0),
     ],
 )
-def test_lip_gap_in_the_middle_opens_or_closes(head, shape, low, high):
+def test_lip_gap_in_the_middle_opens_or_closes(head: Head, shape: str, low: float, high: float) -> None:
     gap = head.lip_gap({shape: 1})
     assert low < gap[len(gap) // 2] < high
 
 
-def test_lip_gap_follows_the_sum_that_closures_are_judged_by(head):
+def test_lip_gap_follows_the_sum_that_closures_are_judged_by(head: Head) -> None:
     # gap = jawOpen + a little funnel - mouthClose + the lips' own raising and lowering, in units of the jaw's gap.
     open_mm = head.lip_gap({"jawOpen": 1})[24]
     for shape, share in (("mouthFunnel", 0.375), ("mouthLowerDownLeft", 0.10), ("mouthUpperUpLeft", 0.12)):
@@ -156,7 +158,7 @@ def test_lip_gap_follows_the_sum_that_closures_are_judged_by(head):
 
 
 @pytest.mark.parametrize("side", [1, -1])
-def test_blink_seals_the_lids_outside_the_eyeball(head, side):
+def test_blink_seals_the_lids_outside_the_eyeball(head: Head, side: int) -> None:
     name = f"eyeBlink{'Left' if side > 0 else 'Right'}"
     assert head.lid_gap({}, side)[16] > 9
     gap = head.lid_gap({name: 1}, side)
@@ -169,13 +171,13 @@ def test_blink_seals_the_lids_outside_the_eyeball(head, side):
 
 
 @pytest.mark.parametrize("other", ["eyeSquint", "cheekSquint", "eyeWide", "eyeLookDown", "eyeLookUp"])
-def test_blink_stays_closed_in_company(head, other):
+def test_blink_stays_closed_in_company(head: Head, other: str) -> None:
     gap = head.lid_gap({"eyeBlinkLeft": 1, f"{other}Left": 1}, 1, limits=True)
     assert gap.min() > -1.0
     assert gap.max() < 0.4
 
 
-def test_funnel_and_pucker_differ(head):
+def test_funnel_and_pucker_differ(head: Head) -> None:
     corner, top = head.skin.lips["upper"][0], head.skin.lips["upper"][24]
     funnel, pucker = head.motions["mouthFunnel"], head.motions["mouthPucker"]
     assert pucker[corner, 0] < funnel[corner, 0] < 0
@@ -197,7 +199,7 @@ REGIONS = {"brow": (0.2, 0.9), "eye": (-0.5, 0.45), "nose": (-1.3, 0.2), "mouth"
 
 
 @pytest.mark.parametrize("shape", DIRECTIONS)
-def test_every_shape_moves_its_region_its_way(head, shape):
+def test_every_shape_moves_its_region_its_way(head: Head, shape: str) -> None:
     motion = head.motions[shape]
     axis, sign = DIRECTIONS[shape]
     length = np.linalg.norm(motion, axis=1)
@@ -212,7 +214,7 @@ def test_every_shape_moves_its_region_its_way(head, shape):
             assert low < head.skin.points[peak, 1] < high
 
 
-def test_every_channel_moves_something(head):
+def test_every_channel_moves_something(head: Head) -> None:
     moved: dict[str, float] = {}
     for part in head.parts:
         for shape, (motion, _) in part.targets.items():
@@ -221,12 +223,12 @@ def test_every_channel_moves_something(head):
     assert min(moved.values()) > 1.5
 
 
-def test_tongue_shapes_point_their_way(head):
+def test_tongue_shapes_point_their_way(head: Head) -> None:
     tongue = head.part("Tongue")
     tip = tongue.points[:, 2] > tongue.points[:, 2].max() - 0.006
 
     def tip_motion(shape: str) -> NDArray[np.float64]:
-        return tongue.targets[shape][0][tip].mean(axis=0) * 1000
+        return np.asarray(tongue.targets[shape][0][tip].mean(axis=0) * 1000)
 
     assert tip_motion("tongueTipUp")[1] > 3 > -3 > tip_motion("tongueTipDown")[1]
     assert tip_motion("tongueTipLeft")[0] > 3 > -3 > tip_motion("tongueTipRight")[0]
@@ -234,14 +236,16 @@ def test_tongue_shapes_point_their_way(head):
     assert tip_motion("tongueIn")[2] < -8 < 8 < tip_motion("tongueStretch")[2]
 
 
-def folded_edges(points: NDArray[np.float64], triangles: NDArray[np.int64], pairs: NDArray[np.int64]) -> NDArray:
+def folded_edges(
+    points: NDArray[np.float64], triangles: NDArray[np.int64], pairs: NDArray[np.int64]
+) -> NDArray[np.float64]:
     a, b, c = (points[triangles[:, i]] for i in range(3))
     normals = np.cross(b - a, c - a)
     normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
-    return np.degrees(np.arccos(np.clip((normals[pairs[:, 0]] * normals[pairs[:, 1]]).sum(axis=1), -1, 1)))
+    return np.asarray(np.degrees(np.arccos(np.clip((normals[pairs[:, 0]] * normals[pairs[:, 1]]).sum(axis=1), -1, 1))))
 
 
-def test_no_inverted_faces_in_500_random_poses(head):
+def test_no_inverted_faces_in_500_random_poses(head: Head) -> None:
     """A face is inverted when the surface, smooth there at rest, folds back on itself across one of its edges.
 
     Within 6 mm of the corners of mouth and eyes two sheets of skin close on each other by design and are left out.
@@ -268,7 +272,7 @@ def test_no_inverted_faces_in_500_random_poses(head):
         assert folded_edges(posed, triangles, judged).max() < 155, weights
 
 
-def test_fitted_surface_passes_through_the_cage(head):
+def test_fitted_surface_passes_through_the_cage(head: Head) -> None:
     away = np.linalg.norm(head.skin.points[: len(head.skin.cage.points)] - head.skin.cage.points, axis=1)
     assert np.median(away) < 0.002
     assert head_build.LEVELS == 2
