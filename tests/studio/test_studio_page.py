@@ -39,6 +39,7 @@ def address() -> Iterator[str]:
 
 @pytest.fixture
 def studio(page: Any, address: str) -> Any:
+    page.set_viewport_size({"width": 860, "height": 560})
     page.goto(address, wait_until="commit")
     page.wait_for_selector("html[data-ready=true]", state="attached")
     return page

@@ -140,7 +140,7 @@ def skin_colours(skin: Skin) -> NDArray[np.float64]:
 
     def spot(x: float, y: float, z: float, radius: float) -> NDArray[np.float64]:
         d = np.linalg.norm(np.abs(p) * (1, 0, 0) + p * (0, 1, 1) - np.array([x, y, z]), axis=1)
-        return np.exp(-((d / radius) ** 2))
+        return np.asarray(np.exp(-((d / radius) ** 2)))
 
     mix(warm, 0.38 * spot(0.62, -0.55, 0.32, 0.30))
     mix(warm, 0.30 * spot(0.0, -0.58, 0.84, 0.20))

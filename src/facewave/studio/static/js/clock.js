@@ -86,9 +86,14 @@ export class Clock extends EventTarget {
     return this.time;
   }
 
+  /** Seconds from the audio clock to the ear. Capped: a starved audio thread reports whole seconds that nobody hears. */
+  get delay() {
+    return Math.min(this.context?.outputLatency || 0, 0.3);
+  }
+
   #now() {
     if (!this.buffer) return performance.now() / 1000;
-    return this.context.currentTime - (this.context.outputLatency || 0);
+    return this.context.currentTime - this.delay;
   }
 
   #start() {
