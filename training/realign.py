@@ -1,9 +1,9 @@
 """Aligns recordings a second time, with the phone head of our own network instead of an English recogniser.
 
-    python -m training.realign --speech DIR --out training/data/human --model src/facewave/providers/embedded/model.onnx
+    python -m training.realign --speech DIR --out training/data/human --model MODEL.onnx
 
-Takes the phones of `alignments.tsv` and where they paused, and lets the network say when each one sounds. That helps most
-in languages for which the first alignment had to borrow English sounds. The earlier table is kept as
+Takes the phones of `alignments.tsv` and where they paused, and lets the network say when each one sounds. That helps
+most in languages for which the first alignment had to borrow English sounds. The earlier table is kept as
 `alignments.first.tsv`; an utterance keeps its first alignment where the network's is less plausible.
 """
 
@@ -58,10 +58,7 @@ class HeadAligner:
         state_in = next(one for one in self._session.get_inputs() if one.name == "state")
         state = np.zeros([size if isinstance(size, int) else 1 for size in state_in.shape], np.float32)
         (scores,) = self._session.run(["phones"], {"features": features, "state": state})
-        found = scores[0, lead:, head].astype(np.float64)
-        found -= found.max(axis=1, keepdims=True)
-        shares = np.exp(found)
-        shares /= shares.sum(axis=1, keepdims=True)
+        shares = scores[0, lead:, head].astype(np.float64)  # the network ends in a softmax
         return np.asarray(np.log((1 - SOFTEN) * shares + SOFTEN / shares.shape[1]), np.float32)
 
     def align(self, samples: NDArray[np.float32], words: Sequence[Sequence[str]]) -> Alignment:

@@ -10,7 +10,6 @@ only the CPU time means something: with the cores to themselves, N threads need 
 from __future__ import annotations
 
 import argparse
-import gc
 import json
 import os
 import subprocess
@@ -24,7 +23,7 @@ import numpy as np
 
 from benchmarks.speed.folders import CLAIRE, MARK, diffusion_folder, emotion_folder, regression_folder
 from facewave.emotions import EmotionSettings
-from facewave.inference.onnx import load_network
+from facewave.inference.onnx import load_network, return_memory
 from facewave.providers.a2f.bundle import EmotionBundle, load_bundle
 from facewave.providers.a2f.emotion import EmotionExecutor, EmotionRate, GivenEmotion
 from facewave.providers.a2f.provider import A2FProvider
@@ -100,7 +99,6 @@ def measure(kind: str, options: argparse.Namespace) -> dict[str, Any]:
     row |= _stream(provider, samples, options.streams)
     row["MB running"] = resident_mb()
     provider.free()
-    gc.collect()
     row["MB after free"] = resident_mb()
     row["post ms a frame"] = _post_processing(provider, StreamSettings())
     row["vertex post ms a frame"] = _post_processing(provider, StreamSettings(geometry=True))
@@ -134,8 +132,6 @@ def _stream(provider: A2FProvider, samples: np.ndarray[Any, Any], streams: int) 
     for session in sessions:
         session.end()
     frames += sum(len(made) for made in provider.step(sessions))
-    for _ in sessions:
-        provider.session_ended()
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     seconds = streams * len(samples) / SAMPLE_RATE
     return {
@@ -152,14 +148,15 @@ def _stream(provider: A2FProvider, samples: np.ndarray[Any, Any], streams: int) 
 def _post_processing(provider: A2FProvider, settings: StreamSettings) -> float:
     """Milliseconds of CPU a frame from network output to weights."""
     session = provider.open(settings)
-    session.cancel()
     width = session.executor.bundle.sizes.total
     rows = (0.1 * np.random.default_rng(1).standard_normal((60, width))).astype(np.float32)
     count = 60 if not settings.geometry else 12
     session._face.frames(rows[:4])
     began = time.process_time()
     session._face.frames(rows[:count])
-    return 1000 * (time.process_time() - began) / count
+    spent = time.process_time() - began
+    session.cancel()
+    return 1000 * spent / count
 
 
 def _measure_emotion(folder: Path, models: ModelsSettings, samples: np.ndarray[Any, Any]) -> dict[str, Any]:
@@ -181,7 +178,7 @@ def _measure_emotion(folder: Path, models: ModelsSettings, samples: np.ndarray[A
     seconds = len(samples) / SAMPLE_RATE
     running = resident_mb()
     del executor, network, stream
-    gc.collect()
+    return_memory()
     return {
         "model": "emotion",
         "load s": loading,

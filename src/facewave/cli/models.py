@@ -157,13 +157,13 @@ def quantize(
     for variant in variants or list(VARIANTS):
         with console.status(f"making {variant}"):
             files[variant] = make_variant(bundle.network, variant)
-    table = Table("network", "MB", "ms a run", "largest error", "mean error", "spread of output")
+    table = Table("network", "MB", "ms a run", "CPU ms", "largest error", "mean error", "spread of output")
     with console.status("comparing"):
         rows = compare(bundle, files, runs)
     for row in rows:
         table.add_row(
-            row.name, f"{row.megabytes:.1f}", f"{row.milliseconds:.1f}", f"{row.largest:.2g}", f"{row.mean:.2g}",
-            f"{row.spread:.2g}",
+            row.name, f"{row.megabytes:.1f}", f"{row.milliseconds:.1f}", f"{row.cpu_milliseconds:.1f}",
+            f"{row.largest:.2g}", f"{row.mean:.2g}", f"{row.spread:.2g}",
         )  # fmt: skip
     _console().print(table)
 

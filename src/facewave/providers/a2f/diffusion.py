@@ -19,6 +19,9 @@ from .network import diffusion_steps
 from .noise import noise_values
 from .windows import AudioFeed, EmotionSource, NetworkFrames
 
+PORTION = 4
+"""Windows of a stream in one step at most: what a published network puts out for one takes 21 MB."""
+
 
 class DiffusionTiming:
     """When a diffusion model's windows run and which sample each of their frames belongs to."""
@@ -145,14 +148,14 @@ class DiffusionExecutor:
         return self.timing.schedule.start(stream.done)
 
     def step(self, streams: Sequence[DiffusionStream], strengths: Sequence[float] | None = None) -> list[NetworkFrames]:
-        """Run everything that is due; the frames of each stream, in the order given.
+        """Run what is due, at most `PORTION` windows of each stream; the frames of each, in the order given.
 
         Args:
             streams: Streams of this executor; each at most once.
             strengths: Gain on the audio of each stream; None for `input_strength`.
         """
         gains = [self.input_strength] * len(streams) if strengths is None else strengths
-        due = [self.due(stream) for stream in streams]
+        due = [min(self.due(stream), PORTION) for stream in streams]
         made: list[list[NetworkFrames]] = [[] for _ in streams]
         for turn in range(max(due, default=0)):
             ready = [number for number, count in enumerate(due) if count > turn]

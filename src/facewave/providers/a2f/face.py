@@ -355,8 +355,8 @@ def _bytes_of(held: object) -> int:
     """Bytes of the arrays of a value and of the values inside it."""
     if isinstance(held, np.ndarray):
         return held.nbytes
-    names = getattr(held, "__slots__", None) or getattr(held, "__dict__", ())
-    return sum(_bytes_of(getattr(held, name, None)) for name in names)
+    names: tuple[str, ...] = (*getattr(held, "__slots__", ()), *getattr(held, "__dict__", ()))
+    return sum((_bytes_of(getattr(held, name, None)) for name in names), 0)
 
 
 def _systems(gram: PoseGram, poses: Poses, options: ModelOptions) -> _Systems:

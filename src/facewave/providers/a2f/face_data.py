@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ...errors import ModelFormatError, ProviderUnavailableError, SettingsError
 from .animator_parameters import (
+    PARAMETER_TABLES,
     EyesParameters,
     SkinParameters,
     SolverParameters,
@@ -203,7 +204,10 @@ def _group(group: type[_Group], config: JsonObject) -> _Group:
     try:
         return from_config(group, config.values)
     except SettingsError as error:
-        raise ModelFormatError(f"{config.path}: {error}") from error
+        text = str(error)
+        for row in PARAMETER_TABLES[group]:  # the file's spelling is what its owner looks for
+            text = text.replace(f"parameter {row.name}:", f"key {row.config_key!r}:")
+        raise ModelFormatError(f"{config.path}: {text}") from error
 
 
 def _sized(arrays: ArrayFile, name: str, size: int, reason: str) -> NDArray[np.float32]:

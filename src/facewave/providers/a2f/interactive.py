@@ -14,7 +14,7 @@ frame before it, so its weights differ a little from those of the same frame in 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from fractions import Fraction
 from typing import Literal, Protocol
@@ -47,7 +47,7 @@ class _Inference(Protocol):
     total: int
 
     def one(self, index: int, emotion: EmotionSource, strength: float, preview_windows: int) -> NetworkFrames: ...
-    def all(self, emotion: EmotionSource, strength: float, progress: Progress) -> list[NetworkFrames]: ...
+    def all(self, emotion: EmotionSource, strength: float, progress: Progress) -> Iterator[NetworkFrames]: ...
     def invalidate(self) -> None: ...
     def valid(self) -> bool: ...
 
@@ -260,12 +260,12 @@ class _RegressionInference:
         self._compute(np.array([index]), emotion, strength)
         return self._made(slice(index, index + 1), emotion)
 
-    def all(self, emotion: EmotionSource, strength: float, progress: Progress) -> list[NetworkFrames]:
+    def all(self, emotion: EmotionSource, strength: float, progress: Progress) -> Iterator[NetworkFrames]:
         missing = np.flatnonzero(~self._have)
         for begin in range(0, len(missing), BATCH):
             self._compute(missing[begin : begin + BATCH], emotion, strength)
             progress(min(1.0, (begin + BATCH) / len(missing)))
-        return [self._made(slice(0, self.total), emotion)]
+        yield self._made(slice(0, self.total), emotion)
 
     def _compute(self, indices: NDArray[np.intp], emotion: EmotionSource, strength: float) -> None:
         wanted = [int(index) for index in indices if not self._have[index]]
@@ -315,12 +315,10 @@ class _DiffusionInference:
             emotions=made.emotions[place : place + 1],
         )
 
-    def all(self, emotion: EmotionSource, strength: float, progress: Progress) -> list[NetworkFrames]:
-        made = []
-        for window in range(self._windows):
-            made.append(self._run(window, emotion, strength))
+    def all(self, emotion: EmotionSource, strength: float, progress: Progress) -> Iterator[NetworkFrames]:
+        for window in range(self._windows):  # one at a time: output of a whole clip would fill the memory
+            yield self._run(window, emotion, strength)
             progress((window + 1) / self._windows)
-        return made
 
     def _window(self, window: int, emotion: EmotionSource, strength: float, preview_windows: int) -> NetworkFrames:
         if self._last is not None and self._last[0] == window:

@@ -20,7 +20,7 @@ from ...animation.shaping import BlendShapeShaping
 from ...emotions import EmotionTrack
 from ...errors import FacewaveError, SessionError, SettingsError
 from ...frames import Frame, StreamInfo
-from ...inference.onnx import Network, load_network
+from ...inference.onnx import Network, load_network, return_memory
 from ...inference.store import cache_folder
 from ...inference.variants import existing_variant, variant_file
 from ...settings import FacewaveSettings
@@ -182,8 +182,15 @@ class A2FProvider:
         """Run everything due in many streams as few batches; the frames of each stream, in the order given.
 
         The streams have been fed by `A2FSession.feed` or `end`. Results equal those of stepping them one by one up to
-        the rounding of batched arithmetic (1e-5 in weights).
+        the rounding of batched arithmetic (1e-5 in weights). Streams whose audio has ended are closed by it.
         """
+        try:
+            return self._step(sessions)
+        finally:
+            for session in sessions:
+                session.close_if_ended()
+
+    def _step(self, sessions: Sequence[A2FSession]) -> list[list[Frame]]:
         results: list[list[Frame]] = [[] for _ in sessions]
         listening = [session for session in sessions if session.detected is not None]
         if listening:
@@ -195,8 +202,11 @@ class A2FProvider:
             groups.setdefault(id(session.executor), []).append(number)
         for numbers in groups.values():
             members = [sessions[number] for number in numbers]
-            for number, frames in zip(numbers, _run(members), strict=True):
-                results[number] = sessions[number].finished(frames)
+            more = True
+            while more:  # in portions, because what a diffusion network puts out takes 0.4 MB a frame
+                for number, frames in zip(numbers, _run(members), strict=True):
+                    results[number] += sessions[number].finished(frames)
+                more = any(session.has_more() for session in members)
         return results
 
     def session_ended(self) -> None:
@@ -207,8 +217,10 @@ class A2FProvider:
 
     def _release(self) -> None:
         if self._free_when_idle and self._open_sessions == 0:
-            self._loaded = None
             self._free_when_idle = False
+            if self._loaded is not None:
+                self._loaded = None
+                return_memory()
 
     def _load(self) -> _Loaded:
         if self._loaded is None:
@@ -297,6 +309,7 @@ class A2FSession:
         """Gain on the audio before the network."""
 
         self._ended = False
+        self._closed = False
 
     @property
     def info(self) -> StreamInfo:
@@ -311,15 +324,19 @@ class A2FSession:
     def finish(self) -> Sequence[Frame]:
         """Return the remaining frames: ceil(duration * frame rate) in all."""
         self.end()
-        try:
-            return self._provider.step([self])[0]
-        finally:
-            self._provider.session_ended()
+        return self._provider.step([self])[0]
 
     def cancel(self) -> None:
         """Drop the stream. Idempotent."""
-        if not self._ended:
-            self._ended = True
+        self._ended = True
+        self.close_if_ended()
+
+    def close_if_ended(self) -> None:
+        """Let the models go once the audio has ended, so that a session kept by its user keeps no model. Idempotent."""
+        if self._ended and not self._closed:
+            self._closed = True
+            del self.executor, self.stream, self.emotion_executor, self._face
+            self.detected = None
             self._provider.session_ended()
 
     def feed(self, samples: NDArray[np.float32], emotion: EmotionTrack | None = None) -> None:
@@ -346,6 +363,10 @@ class A2FSession:
             raise SessionError("LocalA2F session: finished or cancelled already; open a new session for a new clip")
         self._ended = True
         self._audio.buffer.close()
+
+    def has_more(self) -> bool:
+        """Whether the network has windows left to run on the audio that is here."""
+        return self.executor.due(self.stream) > 0  # type: ignore[arg-type]
 
     def finished(self, made: NetworkFrames) -> list[Frame]:
         """Turn network output into frames, and forget the audio nobody reads any more."""

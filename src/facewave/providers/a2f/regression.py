@@ -18,6 +18,10 @@ BATCH = 8
 """Windows in one run at most. Larger batches gain nothing on a CPU and cost memory (about 10 MB a window)."""
 
 
+PORTION = 512
+"""Frames of a stream in one step at most, which bounds memory however much audio arrives at once."""
+
+
 class RegressionStream:
     """One stream's place in its audio."""
 
@@ -58,14 +62,14 @@ class RegressionExecutor:
     def step(
         self, streams: Sequence[RegressionStream], strengths: Sequence[float] | None = None
     ) -> list[NetworkFrames]:
-        """Run everything that is due; the frames of each stream, in the order given.
+        """Run what is due, at most `PORTION` frames of each stream; the frames of each, in the order given.
 
         Args:
             streams: Streams of this executor; each at most once.
             strengths: Gain on the audio of each stream; None for the model's own.
         """
         gains = [self.input_strength] * len(streams) if strengths is None else strengths
-        spans = [(stream.done, self.due(stream)) for stream in streams]
+        spans = [(stream.done, min(self.due(stream), PORTION)) for stream in streams]
         emotions = [
             stream.emotion.at(self._targets(first, count)) if count else np.zeros((0, len(EMOTIONS)), np.float32)
             for stream, (first, count) in zip(streams, spans, strict=True)

@@ -12,7 +12,7 @@ from facewave.emotions import EMOTIONS, EmotionSettings, EmotionTrack, emotion_v
 from facewave.errors import SettingsError
 from facewave.inference.onnx import load_network
 from facewave.providers.a2f.bundle import DiffusionBundle, EmotionBundle, RegressionBundle, load_bundle
-from facewave.providers.a2f.diffusion import DiffusionExecutor, DiffusionTiming, center_noise
+from facewave.providers.a2f.diffusion import PORTION, DiffusionExecutor, DiffusionTiming, center_noise
 from facewave.providers.a2f.emotion import EmotionExecutor, EmotionRate, GivenEmotion
 from facewave.providers.a2f.noise import noise_block
 from facewave.providers.a2f.regression import RegressionExecutor, RegressionStream
@@ -193,6 +193,7 @@ def test_exact_frame_times_where_frames_do_not_fill_samples(diffusion: Diffusion
 def test_diffusion_streams_side_by_side(diffusion: DiffusionBundle) -> None:
     executor = DiffusionExecutor(diffusion, load_network(diffusion.network))
     inputs = [RAMP, RAMP[:900] * 0.5, RAMP[::-1].copy()]
+    assert len(RAMP) <= 800 * PORTION  # one step makes all frames
     streams = [executor.open(feed(x), given(), identity) for identity, x in enumerate(inputs)]
     for identity, (samples, made) in enumerate(zip(inputs, executor.step(streams), strict=True)):
         alone = run_diffusion(executor, samples, identity)

@@ -123,6 +123,16 @@ def test_short_clips_keep_their_settings(folders: Path, kind: str, n: int) -> No
         assert frame.emotion[EMOTIONS.index("joy")] > 0.25
 
 
+@pytest.mark.parametrize("kind", ["regression", "diffusion"])
+def test_much_audio_at_once_is_worked_off_in_portions(folders: Path, kind: str) -> None:
+    owner = provider(folders, kind)
+    samples = np.tile(NOISE, 15)
+    session = owner.open(StreamSettings())
+    frames = [*session.push(samples), *session.finish()]
+    assert [frame.index for frame in frames] == list(range(-(-len(samples) * session.info.frame_rate // 16_000)))
+    np.testing.assert_allclose(weights(frames), weights(run(owner, samples, 4096)), atol=1e-5)
+
+
 def test_many_streams_in_one_step(folders: Path) -> None:
     for kind in ("regression", "diffusion"):
         owner = provider(folders, kind, emotion=True)
@@ -260,8 +270,7 @@ def test_free_lets_the_network_go_once_the_last_stream_ended(folders: Path) -> N
     session.push(NOISE)
     session.finish()
     assert loaded(owner) is False
-    del session
-    gc.collect()
+    gc.collect()  # the session itself is still here
     assert [network() for network in networks] == [None, None]
 
 
