@@ -96,9 +96,9 @@ def test_microphone_moves_the_face_and_tells_its_delay(studio: Any) -> None:
 
 
 def test_page_is_accessible(studio: Any) -> None:
-    axe = os.environ.get("FACEWAVE_AXE", "")
+    axe = os.environ.get("AXE_CORE", "")
     if not Path(axe).is_file():
-        pytest.skip("FACEWAVE_AXE does not name a copy of axe-core's axe.min.js")
+        pytest.skip("AXE_CORE does not name a copy of axe-core's axe.min.js")
     studio.add_script_tag(path=axe)
     for theme in ("light", "dark"):
         studio.evaluate("t => { document.documentElement.dataset.theme = t; }", theme)
