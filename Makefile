@@ -11,7 +11,7 @@ else
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 endif
 
-.PHONY: demo test check bench bench-lipsync docs clean lock
+.PHONY: demo test check bench bench-lipsync docs proto clean lock
 .DEFAULT_GOAL := help
 
 help:
@@ -20,6 +20,7 @@ help:
 	@echo "make check          formatting, lint and types"
 	@echo "make bench          all benchmarks; make bench-lipsync: the lip-sync yardstick alone"
 	@echo "make docs           check that the documents are true"
+	@echo "make proto          write src/facewave/wire/_proto from proto/"
 	@echo "make lock           renew the pinned versions in constraints/ (needs uv)"
 	@echo "make clean          remove what the others made"
 
@@ -42,6 +43,9 @@ bench-lipsync: $(VENV)/.dev
 
 docs: $(VENV)/.dev
 	$(BIN)/python -m pytest tests/test_docs.py tests/test_layers.py tests/test_public_api.py
+
+proto: $(VENV)/.dev
+	$(BIN)/python proto/generate.py
 
 clean:
 	rm -rf $(VENV) out build dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis benchmarks/results

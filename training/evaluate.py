@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from facewave.features.log_mel import N_MELS, log_mel
 from facewave.providers.embedded.articulation import PARAMETERS
-from training.prepare import Clip, human, synthetic
+from training.prepare import Clip, human, padded, synthetic
 from training.score import Judged, judge, scores
 from training.settings import Settings, load
 
@@ -27,6 +27,7 @@ SHOWN = ("closure_recall", "closure_false", "closure_precision", "labiodental_hi
          "r_pucker", "auc_rounding", "auc_jaw", "lag_ms", "rest_p95", "jitter", "class_accuracy")  # fmt: skip
 MINUTES_A_GROUP = 8.0
 NOISE_DB = 10.0
+QUIET_S = (0.7, 1.1)
 
 
 class Model:
@@ -56,7 +57,9 @@ class Model:
 def groups(settings: Settings) -> dict[str, list[Clip]]:
     """Test clips by voice or corpus, at most a few minutes of each, spread evenly over it."""
     found: dict[str, list[Clip]] = {}
-    for clip in synthetic(settings, "test"):
+    rng = np.random.default_rng(settings.seed)
+    for made in synthetic(settings, "test"):
+        clip = padded(made, rng, QUIET_S)  # these voices begin and end with their speech
         found.setdefault(f"synthetic {clip.voice} {clip.language}", []).append(clip)
     for clip in human(settings, "test"):
         found.setdefault(f"human {clip.corpus} {clip.language}", []).append(clip)

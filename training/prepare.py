@@ -107,9 +107,9 @@ def _rows(path: Path) -> Iterator[dict[str, str]]:
         yield from csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
 
 
-def padded(clip: Clip, rng: np.random.Generator) -> Clip:
+def padded(clip: Clip, rng: np.random.Generator, seconds: tuple[float, float] = (0.05, 0.6)) -> Clip:
     """The clip with a moment of quiet before and after it, most often with faint noise in it."""
-    before, after = (int(s * 16000) for s in rng.uniform(0.05, 0.6, 2))
+    before, after = (int(s * 16000) for s in rng.uniform(*seconds, 2))
     samples = np.pad(clip.samples, (before, after))
     if rng.random() < 0.7:
         level = float(np.sqrt(np.mean(np.square(clip.samples)))) * 10 ** float(rng.uniform(-3, -1.5))

@@ -24,10 +24,10 @@ import numpy as np
 from benchmarks.speed.folders import CLAIRE, MARK, diffusion_folder, emotion_folder, regression_folder
 from facewave.emotions import EmotionSettings
 from facewave.inference.onnx import load_network, return_memory
-from facewave.providers.a2f.bundle import EmotionBundle, load_bundle
-from facewave.providers.a2f.emotion import EmotionExecutor, EmotionRate, GivenEmotion
+from facewave.providers.a2f.executors.emotion import EmotionExecutor, EmotionRate, GivenEmotion
+from facewave.providers.a2f.executors.windows import AudioFeed
+from facewave.providers.a2f.folder.bundle import EmotionBundle, load_bundle
 from facewave.providers.a2f.provider import A2FProvider
-from facewave.providers.a2f.windows import AudioFeed
 from facewave.settings import FacewaveSettings, ModelsSettings
 from facewave.streams import StreamSettings
 from facewave.timing import SAMPLE_RATE

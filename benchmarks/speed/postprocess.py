@@ -23,8 +23,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from facewave.providers.a2f.animator_parameters import SkinParameters, SolverParameters, TongueParameters
-from facewave.providers.a2f.collapsed import (
+from facewave.providers.a2f.post.animator_parameters import SkinParameters, SolverParameters, TongueParameters
+from facewave.providers.a2f.post.collapsed import (
     CollapsedSkin,
     CollapsedTongue,
     SkinProjection,
@@ -32,10 +32,10 @@ from facewave.providers.a2f.collapsed import (
     TongueProjection,
     TongueSolveStream,
 )
-from facewave.providers.a2f.poses import PoseConfig, PoseGram, PoseProjector, PoseSet
-from facewave.providers.a2f.skin import SkinAnimator, SkinData, pca_deltas
-from facewave.providers.a2f.solver import BlendshapeSolver, SolverSystem
-from facewave.providers.a2f.tongue import animate_tongue
+from facewave.providers.a2f.post.poses import PoseConfig, PoseGram, PoseProjector, PoseSet
+from facewave.providers.a2f.post.skin import SkinAnimator, SkinData, pca_deltas
+from facewave.providers.a2f.post.solver import BlendshapeSolver, SolverSystem
+from facewave.providers.a2f.post.tongue import animate_tongue
 
 Array = NDArray[np.float32]
 

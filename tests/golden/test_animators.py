@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from facewave.errors import SettingsError
-from facewave.providers.a2f.animator_parameters import (
+from facewave.providers.a2f.post.animator_parameters import (
     PARAMETER_TABLES,
     EyesParameters,
     SkinParameters,
@@ -17,10 +17,10 @@ from facewave.providers.a2f.animator_parameters import (
     TeethParameters,
     TongueParameters,
 )
-from facewave.providers.a2f.eyes import EyesAnimator
-from facewave.providers.a2f.jaw import jaw_transform
-from facewave.providers.a2f.skin import SkinAnimator, SkinData, pca_deltas
-from facewave.providers.a2f.tongue import animate_tongue
+from facewave.providers.a2f.post.eyes import EyesAnimator
+from facewave.providers.a2f.post.jaw import jaw_transform
+from facewave.providers.a2f.post.skin import SkinAnimator, SkinData, pca_deltas
+from facewave.providers.a2f.post.tongue import animate_tongue
 from tests.golden.conftest import Within
 from tests.golden.vectors import Case
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from facewave.animation.emotion import EmotionPostProcessor, EmotionPostSettings
-from facewave.providers.a2f.noise import noise_block
+from facewave.providers.a2f.executors.noise import noise_block
 from tests.golden.conftest import Within
 from tests.golden.vectors import Array, Case
 

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from facewave.providers.a2f.animator_parameters import SkinParameters, SolverParameters
-from facewave.providers.a2f.bounded import NormalEquations, PivotingSolver, solve_bvls
-from facewave.providers.a2f.collapsed import CollapsedSkin, SkinProjection, SkinSolveStream
-from facewave.providers.a2f.poses import PoseConfig, PoseGram, PoseProjector, PoseSet, evaluate_poses
-from facewave.providers.a2f.skin import SkinAnimator, pca_deltas
-from facewave.providers.a2f.solver import BlendshapeSolver, Method, SolverSystem
+from facewave.providers.a2f.post.animator_parameters import SkinParameters, SolverParameters
+from facewave.providers.a2f.post.bounded import NormalEquations, PivotingSolver, solve_bvls
+from facewave.providers.a2f.post.collapsed import CollapsedSkin, SkinProjection, SkinSolveStream
+from facewave.providers.a2f.post.poses import PoseConfig, PoseGram, PoseProjector, PoseSet, evaluate_poses
+from facewave.providers.a2f.post.skin import SkinAnimator, pca_deltas
+from facewave.providers.a2f.post.solver import BlendshapeSolver, Method, SolverSystem
 from tests.golden.conftest import Within
 from tests.golden.test_animators import group_of, skin_data, skin_limit
 from tests.golden.vectors import Array, Case

@@ -97,7 +97,7 @@ class AwkwardServer:
         self.clips: list[Clip] = []
         self._pool = ThreadPoolExecutor(32)
         self._server = grpc.server(self._pool)
-        a2f_controller_service_pb2_grpc.add_A2FControllerServiceServicer_to_server(self, self._server)  # type: ignore[no-untyped-call]
+        a2f_controller_service_pb2_grpc.add_A2FControllerServiceServicer_to_server(self, self._server)
         if tls is None:
             self.port = self._server.add_insecure_port("127.0.0.1:0")
         else:

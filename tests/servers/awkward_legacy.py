@@ -4,6 +4,7 @@ it to be fetched. Both compute frames like the bidirectional one beside this fil
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 import time
@@ -43,6 +44,7 @@ class LegacyHabits:
     final_status: bool = True
     error: str = ""
     wrong_ids: bool = False
+    late_answer_s: float = 0.0
     deliver_delay_s: float = 0.0
     break_after: int | None = None
     refuse_first: int = 0
@@ -72,10 +74,10 @@ class LegacyService:
         self._given = 0
         self._pool = ThreadPoolExecutor(32)
         self._server = grpc.server(self._pool)
-        a2f_service_pb2_grpc.add_A2FServiceServicer_to_server(self, self._server)  # type: ignore[no-untyped-call]
-        animation_data_service_pb2_grpc.add_AnimationDataServiceServicer_to_server(self, self._server)  # type: ignore[no-untyped-call]
+        a2f_service_pb2_grpc.add_A2FServiceServicer_to_server(self, self._server)
+        animation_data_service_pb2_grpc.add_AnimationDataServiceServicer_to_server(self, self._server)
         controller = _Controller(self)
-        animation_controller_service_pb2_grpc.add_AnimationControllerServiceServicer_to_server(controller, self._server)  # type: ignore[no-untyped-call]
+        animation_controller_service_pb2_grpc.add_AnimationControllerServiceServicer_to_server(controller, self._server)
         self.port = self._server.add_insecure_port("127.0.0.1:0")
         self._server.start()
 
@@ -116,6 +118,9 @@ class LegacyService:
             sent = max(sent, whole)
         if self.habits.error:
             parts.put(None)
+            if courier is not None:
+                courier.join(30)
+            time.sleep(self.habits.late_answer_s)
             return Status(code=Status.ERROR, message=self.habits.error)
         self._make(clip, parts, sent, frames_in(len(clip.pcm) // 2, self.habits.rate))
         if self.habits.final_status:
@@ -134,8 +139,12 @@ class LegacyService:
             known = [parts for key, parts in self._kept.items() if key[0] == ids.stream_id]
         if not known:
             context.abort(grpc.StatusCode.NOT_FOUND, "no such stream yet")
-        while (part := known[-1].get(timeout=30)) is not None:
-            yield part
+        while context.is_active():
+            with contextlib.suppress(queue.Empty):
+                part = known[-1].get(timeout=0.1)
+                if part is None:
+                    return
+                yield part
 
     def give_ids(self) -> animation_controller_service_pb2.AnimationIdsOrStatus:
         if self.habits.no_ids:
@@ -176,7 +185,7 @@ class LegacyService:
     def _deliver(self, clip: LegacyClip, parts: queue.Queue[Part | None]) -> None:
         time.sleep(self.habits.deliver_delay_s)
         with grpc.insecure_channel(self.deliver_to) as channel:
-            stub: Any = animation_data_service_pb2_grpc.AnimationDataServiceStub(channel)  # type: ignore[no-untyped-call]
+            stub: Any = animation_data_service_pb2_grpc.AnimationDataServiceStub(channel)
             call = stub.PushAnimationDataStream.future(iter(parts.get, None))
             try:
                 clip.answer = call.result(timeout=30)

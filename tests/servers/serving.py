@@ -13,7 +13,6 @@ from typing import Any, TypeVar
 
 import grpc
 import numpy as np
-from google.protobuf.message import Message
 
 from facewave.providers.base import Provider
 from facewave.server.config import ServerConfig, load_config
@@ -101,10 +100,10 @@ def speech(seconds: float, rate: int = 16_000, seed: int = 1) -> bytes:
     """16-bit noise whose loudness rises and falls, so that every frame differs."""
     n = round(seconds * rate)
     noise = np.random.default_rng(seed).standard_normal(n) * 3000 * (1 + np.sin(np.arange(n) / rate * 7))
-    return np.clip(noise, -32768, 32767).astype("<i2").tobytes()
+    return bytes(np.clip(noise, -32768, 32767).astype("<i2").tobytes())
 
 
-def header(rate: int = 16_000, **parts: Message) -> AudioStream:
+def header(rate: int = 16_000, **parts: Any) -> AudioStream:
     return AudioStream(
         audio_stream_header=AudioStreamHeader(
             audio_header=AudioHeader(channel_count=1, samples_per_second=rate, bits_per_sample=16), **parts
@@ -177,7 +176,7 @@ def call(
     *,
     channel: grpc.Channel | None = None,
     metadata: Sequence[tuple[str, str]] = (),
-    timeout: float = 60,
+    timeout: float | None = 60,
 ) -> Answer:
     """One call to its end, reading while writing; errors become `code` and `details`."""
     answer = Answer()
@@ -198,7 +197,7 @@ def call(
     return answer
 
 
-def clip(pcm: bytes, rate: int = 16_000, chunk_s: float = 1.0, **parts: Message) -> Iterator[AudioStream]:
+def clip(pcm: bytes, rate: int = 16_000, chunk_s: float = 1.0, **parts: Any) -> Iterator[AudioStream]:
     """The messages of a simple client."""
     yield header(rate, **parts)
     for piece in chunks(pcm, 2 * round(chunk_s * rate)):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from typing import Any
 
@@ -45,7 +45,7 @@ from tests.servers.serving import (
     wait_until,
 )
 
-PROVIDERS = {
+PROVIDERS: dict[str, Callable[[], LoudnessProvider]] = {
     "pushed": lambda: LoudnessProvider(),
     "batched": lambda: BatchLoudnessProvider(),
     "only 60 fps": lambda: LoudnessProvider(rates=(60, 60)),
@@ -99,7 +99,7 @@ def sample_client(pcm: bytes, rate: int) -> Iterator[AudioStream]:
 @pytest.mark.parametrize("seconds", [60_371 / 16_000, 2.0, 0.01])
 def test_sample_client(server: RunningServer, rate: int, seconds: float) -> None:
     with grpc.insecure_channel(server.target) as channel:
-        health = health_pb2_grpc.HealthStub(channel)  # type: ignore[no-untyped-call]
+        health = health_pb2_grpc.HealthStub(channel)
         assert health.Check(health_pb2.HealthCheckRequest()).status == health_pb2.HealthCheckResponse.SERVING
     pcm = speech(seconds, rate)
     answer = call(server.target, sample_client(pcm, rate))
@@ -229,7 +229,7 @@ def test_configuration_comes_as_three_files_that_can_be_fed_back(kind: str, tmp_
     server_config = config({"input_sanitization.low_fps": 12}, {"common.stream_number": 7})
     with serving(LoudnessProvider(), server_config) as server, grpc.insecure_channel(server.target) as channel:
         stub = export_grpc.A2XExportConfigServiceStub(channel)
-        request = ConfigsTypeRequest(config_type=ConfigsTypeRequest.ConfigType.Value(kind))
+        request = ConfigsTypeRequest(config_type=kind)
         files = {file.name: file.content for file in stub.GetConfigs(request)}
     extension = kind.lower()
     assert list(files) == [f"{name}_config.{extension}" for name in ("stylization", "deployment", "advanced")]

@@ -155,8 +155,11 @@ def test_clips_at_the_same_time_are_told_apart_by_their_ids(
     provider.free()
 
 
-def test_an_error_status_of_the_audio_call_is_an_error(service: LegacyService, speech: NDArray[np.float32]) -> None:
-    service.habits = LegacyHabits(error="empty stream_id")
+@pytest.mark.parametrize("late_s", [0.0, 0.5])
+def test_an_error_status_of_the_audio_call_is_an_error_also_after_the_animation(
+    service: LegacyService, speech: NDArray[np.float32], late_s: float
+) -> None:
+    service.habits = LegacyHabits(error="empty stream_id", late_answer_s=late_s)
     provider = delivering(service)
     with pytest.raises(RemoteError, match="empty stream_id"):
         animated(provider, speech)
@@ -210,7 +213,7 @@ def test_an_animation_may_come_before_its_session(service: LegacyService) -> Non
     ids = AnimationIds(stream_id="s", request_id="r")
     parts = _parts(ids, 3)
     with grpc.insecure_channel(receiver.address) as channel:
-        stub: Any = animation_data_service_pb2_grpc.AnimationDataServiceStub(channel)  # type: ignore[no-untyped-call]
+        stub: Any = animation_data_service_pb2_grpc.AnimationDataServiceStub(channel)
         call = stub.PushAnimationDataStream.future(iter(parts))
         time.sleep(0.2)
         assert not call.done()
@@ -225,7 +228,7 @@ def test_an_animation_may_come_before_its_session(service: LegacyService) -> Non
 def test_garbage_at_the_receiver_is_refused() -> None:
     receiver = receiver_module.Receiver("127.0.0.1:0")
     with grpc.insecure_channel(receiver.address) as channel:
-        stub: Any = animation_data_service_pb2_grpc.AnimationDataServiceStub(channel)  # type: ignore[no-untyped-call]
+        stub: Any = animation_data_service_pb2_grpc.AnimationDataServiceStub(channel)
         for parts in ([], _parts(AnimationIds(stream_id="s"), 1)[1:]):
             with pytest.raises(grpc.RpcError) as caught:
                 stub.PushAnimationDataStream(iter(parts))

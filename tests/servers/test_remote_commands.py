@@ -6,12 +6,15 @@ import csv
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import grpc
 import numpy as np
@@ -124,6 +127,15 @@ def test_call_speaks_the_one_way_protocol(clip: Path, tmp_path: Path) -> None:
             run("call", service.url, clip, "-o", tmp_path / "c.csv", "--legacy", "pigeon")
 
 
+def test_call_receives_what_an_old_service_delivers(clip: Path, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        listen = f"127.0.0.1:{free.getsockname()[1]}"
+    with LegacyService() as service:
+        service.deliver_to = listen
+        run("call", service.url, clip, "-o", tmp_path / "out.csv", "--legacy", "deliver", "--listen", listen)
+    assert len(Animation.load(tmp_path / "out.csv")) == 30
+
+
 def test_call_interrupted_leaves_nothing_behind(server: AwkwardServer, clip: Path, tmp_path: Path) -> None:
     server.habits = Habits(stall_after=5)
     process = subprocess.Popen(
@@ -150,6 +162,44 @@ def test_health_of_our_own_server_and_its_configuration(tmp_path: Path) -> None:
         assert f"{running.target}: ONLINE, SERVING" in said
     names = {"advanced_config.yaml", "deployment_config.yaml", "stylization_config.yaml"}
     assert {path.name for path in (tmp_path / "configs").iterdir()} == names
+
+
+def test_every_state_of_health_is_told() -> None:
+    health_pb2, servicer, add = _health_package()
+    pool = ThreadPoolExecutor(2)
+    server = grpc.server(pool)
+    state = servicer()
+    add(state, server)
+    url = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    server.start()
+    for name, exit_code in (("SERVING", 0), ("NOT_SERVING", 1), ("UNKNOWN", 1), ("SERVICE_UNKNOWN", 1)):
+        state.set("", health_pb2.HealthCheckResponse.ServingStatus.Value(name))
+        said = run("health", url, exit_code=exit_code)
+        assert f"{'OFFLINE' if exit_code else 'ONLINE'}, {name}," in said
+    server.stop(0).wait()
+    pool.shutdown()
+
+
+def _health_package() -> Any:
+    from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+
+    return health_pb2, health.HealthServicer, health_pb2_grpc.add_HealthServicer_to_server
+
+
+def test_a_client_needs_no_package_of_the_server_extra(server: AwkwardServer, clip: Path, tmp_path: Path) -> None:
+    program = (
+        "import sys\n"
+        "for name in ('grpc_health', 'grpc_reflection', 'prometheus_client'):\n"
+        "    sys.modules[name] = None\n"
+        "from facewave.cli import main\n"
+        "main()"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2] / "src")}
+    for words in (["health", server.url], ["call", server.url, str(clip), "-o", str(tmp_path / "out.csv")]):
+        done = subprocess.run(
+            [sys.executable, "-c", program, *words], capture_output=True, text=True, env=environment, check=False
+        )
+        assert done.returncode == 0, done.stderr
 
 
 def test_health_without_a_health_check_is_still_an_answer(server: AwkwardServer) -> None:

@@ -146,6 +146,19 @@ def test_frames_of_silence_that_the_service_appends_are_kept(speech: NDArray[np.
         remote.free()
 
 
+def test_a_server_with_keys_lets_in_who_has_one(speech: NDArray[np.float32]) -> None:
+    options = ServeOptions(http_address=None, keys=(b"right",))
+    with serving(LoudnessProvider(), options=options) as running:
+        for key in ("", "wrong"):
+            stranger = RemoteA2F(Connection(url=running.target, api_key=key), RemoteOptions(retry=RetryPolicy(1)))
+            with pytest.raises(RemoteError, match="set api_key"):
+                through(stranger, StreamSettings(), speech)
+            stranger.free()
+        guest = RemoteA2F(Connection(url=running.target, api_key="right"))
+        assert len(through(guest, StreamSettings(), speech)) == frames_in(len(speech), Fraction(30))
+        guest.free()
+
+
 def test_a_server_in_front_of_a_service_passes_it_on(speech: NDArray[np.float32]) -> None:
     provider = LoudnessProvider()
     with serving(provider) as behind:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from facewave.blendshapes import ARKIT, CHANNELS, pascal
@@ -22,11 +23,13 @@ from facewave.wire._proto import animation_data_pb2, controller_pb2
 TELEVISION = [Fraction(24_000, 1001), Fraction(30_000, 1001), Fraction(60_000, 1001), Fraction(120_000, 1001)]
 
 
+@settings(deadline=None)
 @given(st.sampled_from([*COMMON_RATES, *TELEVISION, *map(Fraction, range(1, 241))]), st.integers(0, 100_000))
 def test_exact_time_codes_give_the_exact_rate_anywhere_in_a_stream(rate: Fraction, index: int) -> None:
     assert rate_between(float(index / rate), float((index + 1) / rate)) == rate
 
 
+@settings(deadline=None)
 @given(st.sampled_from(COMMON_RATES), st.sampled_from([3, 4, 6]))
 def test_rounded_time_codes_give_the_common_rate_they_mean(rate: Fraction, digits: int) -> None:
     if digits == 3 and rate > 60:
@@ -34,6 +37,7 @@ def test_rounded_time_codes_give_the_common_rate_they_mean(rate: Fraction, digit
     assert rate_between(0.0, round(float(1 / rate), digits)) == rate
 
 
+@settings(deadline=None)
 @given(st.sampled_from([*COMMON_RATES, *TELEVISION]))
 def test_single_precision_time_codes_give_the_exact_rate(rate: Fraction) -> None:
     assert rate_between(0.0, float(np.float32(1 / rate))) == rate
@@ -83,6 +87,7 @@ def test_time_codes_on_another_clock_count_from_the_first() -> None:
     assert [frame.index for frame in single] == [0]
 
 
+@settings(deadline=None)
 @given(st.lists(st.booleans(), min_size=4, max_size=60))
 def test_whatever_is_lost_the_frames_are_consecutive_and_in_place(kept: list[bool]) -> None:
     # The first two are needed to learn the rate.
@@ -138,6 +143,74 @@ def test_echoed_audio_is_kept_where_it_is_wanted() -> None:
     assert reader.echoed_bytes == 6
 
 
+numbers = st.one_of(st.floats(), st.sampled_from([0.0, 1 / 30, 2 / 30, 1 / 60, 1e300, -1e300, -1.0]))
+single = st.floats(width=32)
+
+
+@st.composite
+def responses(draw: st.DrawFn) -> controller_pb2.AnimationDataStream:
+    """Anything a message can hold, sensible or not; enumerations are open, whatever their types say."""
+    message = controller_pb2.AnimationDataStream()
+    part = draw(st.sampled_from(["header", "data", "data", "status", "event", "none"]))
+    if part == "header":
+        header = message.animation_data_stream_header
+        header.skel_animation_header.blend_shapes.extend(
+            draw(st.lists(st.sampled_from(["JawOpen", "jaw_open", "TongueOut", "Nose", ""]), max_size=3))
+        )
+        if draw(st.booleans()):
+            header.audio_header.samples_per_second = draw(st.integers(0, 2**32 - 1))
+            header.audio_header.audio_format = draw(st.integers(-5, 5))  # type: ignore[assignment]
+        header.start_time_code_since_epoch = draw(numbers)
+    elif part == "data":
+        for _ in range(draw(st.integers(0, 3))):
+            entry = message.animation_data.skel_animation.blend_shape_weights.add(time_code=draw(numbers))
+            entry.values.extend(draw(st.lists(single, max_size=3)))
+        message.animation_data.audio.audio_buffer = draw(st.binary(max_size=5))
+        if draw(st.booleans()):
+            packed = message.animation_data.metadata["emotion_aggregate"]
+            packed.type_url = draw(st.sampled_from(["", "type.googleapis.com/x", EMOTION_TYPE]))
+            packed.value = draw(st.binary(max_size=6))
+        message.animation_data.SetInParent()
+    elif part == "status":
+        message.status.code = draw(st.sampled_from([0, 1, 2, 3, 7, -1]))  # type: ignore[assignment]
+        message.status.message = draw(st.text(max_size=5))
+    elif part == "event":
+        message.event.event_type = draw(st.integers(-1, 3))  # type: ignore[assignment]
+        message.event.SetInParent()
+    return message
+
+
+EMOTION_TYPE = "type.googleapis.com/nvidia_ace.emotion_aggregate.v1.EmotionAggregate"
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(responses(), max_size=12), st.sampled_from([None, Fraction(30), Fraction(60)]))
+def test_whatever_a_service_sends_gives_proper_frames_or_an_error_of_ours(
+    messages: list[controller_pb2.AnimationDataStream], asked: Fraction | None
+) -> None:
+    reader = FrameReader(asked, Fraction(30), keep_audio=True)
+    frames: list[Frame] = []
+    with contextlib.suppress(RemoteError):
+        for message in messages:
+            frames += reader.read(message)
+        frames += reader.end()
+    assert [frame.index for frame in frames] == list(range(len(frames)))
+    for frame in frames:
+        assert frame.weights.shape == (len(CHANNELS),)
+        assert np.isfinite(frame.weights).all()
+        assert frame.emotion is None or frame.emotion.shape == (len(EMOTIONS),)
+
+
+def test_emotions_that_cannot_be_read_are_none() -> None:
+    reader = _reader()
+    for index in range(2):
+        message = _message(index / 30)
+        message.animation_data.metadata["emotion_aggregate"].type_url = EMOTION_TYPE
+        message.animation_data.metadata["emotion_aggregate"].value = b"\xff\xff"
+        frames = reader.read(message)
+    assert [frame.emotion for frame in frames] == [None, None]
+
+
 tracks = st.builds(
     lambda times, values: EmotionTrack(
         np.array(sorted(set(times)), np.int64),
@@ -148,6 +221,7 @@ tracks = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(tracks, st.lists(tracks, max_size=3))
 def test_what_a_service_was_told_amounts_to_the_tracks_in_force(
     initial: EmotionTrack, replacements: list[EmotionTrack]

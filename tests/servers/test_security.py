@@ -148,8 +148,8 @@ def test_other_services_are_guarded_too_but_not_health(guarded: RunningServer) -
     with grpc.insecure_channel(guarded.target) as channel:
         with pytest.raises(grpc.RpcError) as caught:
             list(export_grpc.A2XExportConfigServiceStub(channel).GetConfigs(ConfigsTypeRequest()))
-        assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED  # type: ignore[attr-defined]
-        health = health_pb2_grpc.HealthStub(channel)  # type: ignore[no-untyped-call]
+        assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED
+        health = health_pb2_grpc.HealthStub(channel)
         assert health.Check(health_pb2.HealthCheckRequest()).status == health_pb2.HealthCheckResponse.SERVING
 
 

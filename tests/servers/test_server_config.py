@@ -274,7 +274,7 @@ def _loaded(name: str, key: str, value: Any, folder: Path) -> Any:
     path = folder / name
     path.write_text(yaml.safe_dump(content))
     places = dict.fromkeys(FILES)
-    places[name] = path  # type: ignore[assignment]
+    places[name] = path
     return load_config(*(places[file] for file in FILES))
 
 

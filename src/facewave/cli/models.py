@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from ..inference.store import ModelStore, StoredModel
-    from ..providers.a2f.bundle import Bundle
+    from ..providers.a2f.folder.bundle import Bundle
 
 app = typer.Typer(
     help="Models in NVIDIA's Audio2Face-3D format: add, list, check, fetch and shrink them.", no_args_is_help=True
@@ -32,7 +32,7 @@ def add(
     store: _Store = None,
 ) -> None:
     """Add a folder you have. Its kind is detected and everything in it is checked; the files stay where they are."""
-    from ..providers.a2f.bundle import entry_point, load_bundle
+    from ..providers.a2f.folder.bundle import entry_point, load_bundle
 
     entry = entry_point(path)
     bundle = load_bundle(entry)
@@ -69,8 +69,8 @@ def info(
     store: _Store = None,
 ) -> None:
     """Show a model's sizes, identities, emotions, parameters, files and licence."""
-    from ..providers.a2f.bundle import load_bundle
-    from ..providers.a2f.describe import describe
+    from ..providers.a2f.folder.bundle import load_bundle
+    from ..providers.a2f.folder.describe import describe
 
     path, source = _located(name, _store(store))
     console = _console()
@@ -86,7 +86,7 @@ def verify(
     store: _Store = None,
 ) -> None:
     """Read every file of a model and compare them with each other."""
-    from ..providers.a2f.bundle import load_bundle
+    from ..providers.a2f.folder.bundle import load_bundle
 
     path, source = _located(name, _store(store))
     bundle = load_bundle(path, confined=bool(source))
@@ -112,7 +112,7 @@ def pull(
     Some repositories ask for a licence to be accepted on their page first; log in with `hf auth login` or HF_TOKEN.
     """
     from ..inference.hub import pull as fetch
-    from ..providers.a2f.bundle import load_bundle
+    from ..providers.a2f.folder.bundle import load_bundle
     from ..providers.a2f.locate import REPOSITORIES
 
     by_name = {known.lower(): repository for known, repository in REPOSITORIES.items()}
@@ -147,8 +147,8 @@ def quantize(
     from rich.table import Table
 
     from ..inference.variants import VARIANTS, make_variant
-    from ..providers.a2f.bundle import load_bundle
     from ..providers.a2f.compare import compare
+    from ..providers.a2f.folder.bundle import load_bundle
 
     path, _ = _located(name, _store(store))
     bundle = load_bundle(path)
@@ -169,7 +169,7 @@ def quantize(
 
 
 def _validate(bundle: Bundle) -> None:
-    from ..providers.a2f.validate import validate
+    from ..providers.a2f.folder.validate import validate
 
     console = _console(stderr=True)
     with console.status("checking") as status:
@@ -200,8 +200,8 @@ def _default_name(entry: Path) -> str:
 
 def _row(model: StoredModel) -> tuple[str, str, str]:
     from ..errors import ModelError
-    from ..providers.a2f.bundle import load_bundle
-    from ..providers.a2f.describe import identities_of, size_of
+    from ..providers.a2f.folder.bundle import load_bundle
+    from ..providers.a2f.folder.describe import identities_of, size_of
 
     try:
         bundle = load_bundle(model.path)
@@ -211,7 +211,7 @@ def _row(model: StoredModel) -> tuple[str, str, str]:
 
 
 def _title(bundle: Bundle) -> str:
-    from ..providers.a2f.describe import identities_of
+    from ..providers.a2f.folder.describe import identities_of
 
     who = ", ".join(identities_of(bundle))
     return f"{bundle.kind} model" + (f" of {who}" if who else "")

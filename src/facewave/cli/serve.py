@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     from ..server.config import ServerConfig
     from ..server.server import ServeOptions
 
-_FILE = {"exists": True, "dir_okay": False, "metavar": "FILE.yaml"}
-
 
 def serve(
     provider: Annotated[str, typer.Option(help="Provider to offer; see `facewave providers`.")] = "",
@@ -20,9 +18,11 @@ def serve(
     port: Annotated[int | None, typer.Option(min=0, max=65535, help="gRPC port; 0 for a free one.")] = None,
     streams: Annotated[int | None, typer.Option(min=1, help="Streams at the same time.")] = None,
     workers: Annotated[int, typer.Option(min=1, help="Server processes that share the port.")] = 1,
-    stylization_config: Annotated[Path | None, typer.Option(**_FILE, help="Character.")] = None,
-    deployment_config: Annotated[Path | None, typer.Option(**_FILE, help="Addresses, streams, telemetry.")] = None,
-    advanced_config: Annotated[Path | None, typer.Option(**_FILE, help="Limits and pipeline.")] = None,
+    stylization_config: Annotated[Path | None, typer.Option(metavar="FILE.yaml", help="Character.")] = None,
+    deployment_config: Annotated[
+        Path | None, typer.Option(metavar="FILE.yaml", help="Addresses, streams, telemetry.")
+    ] = None,
+    advanced_config: Annotated[Path | None, typer.Option(metavar="FILE.yaml", help="Limits and pipeline.")] = None,
     fps: Annotated[str, typer.Option(help="Frames per second on the wire.")] = "30",
     tongue: Annotated[bool, typer.Option("--tongue", help="Send all 68 blend shapes instead of 52.")] = False,
     a2e_output: Annotated[bool, typer.Option("--a2e-output", help="Fill a2e_output; breaks some clients.")] = False,

@@ -194,10 +194,9 @@ class AuthoringService:
                 )
             settings = self._settings(request)
             at = samples_in(request.time_stamp)
-            frame = await asyncio.to_thread(pose, self._host.provider, settings, samples, at)
+            frame, channels = await asyncio.to_thread(pose, self._host.provider, settings, samples, at)
         except Exception as error:
             await self._refuse(error, context)
-        channels = self._host.provider.info.channels
         weights = reorder(frame.weights, channels, self._host.shape.channels)
         emotion = np.zeros(len(EMOTIONS), np.float32) if frame.emotion is None else frame.emotion
         return BlendShapeData(
@@ -223,8 +222,10 @@ class AuthoringService:
         await abort(context, refusal)
 
 
-def pose(provider: Provider, settings: StreamSettings, samples: NDArray[np.float32], at: int) -> Frame:
-    """The frame that lies at sample `at` of a clip, heard in the context around it.
+def pose(
+    provider: Provider, settings: StreamSettings, samples: NDArray[np.float32], at: int
+) -> tuple[Frame, tuple[str, ...]]:
+    """The frame that lies at sample `at` of a clip, heard in the context around it, and its channels.
 
     Args:
         provider: Makes the session.
@@ -242,6 +243,6 @@ def pose(provider: Provider, settings: StreamSettings, samples: NDArray[np.float
         # Silence before the clip, and after it as far as the session looks ahead.
         heard = np.pad(heard, (max(0, -start), max(0, stop - max(start, 0) - len(heard))))
         frames = [*session.push(heard), *session.finish()]
-        return frames[min(index, len(frames) - 1)]
+        return frames[min(index, len(frames) - 1)], session.info.channels
     finally:
         session.cancel()

@@ -142,23 +142,28 @@ class Engine:
                 tick = min(TICK_S + TICK_PER_STREAM_S * len(self._open), MAX_TICK_S)
                 await asyncio.sleep(began + tick - loop.time())
             began = loop.time()
-            jobs = list(self._ready)[: 1 if self._waits else None]
-            for job in jobs:
-                del self._ready[job]
-            if not jobs:
-                continue
-            self._running.update(jobs)
-            try:
-                errors = await loop.run_in_executor(self._pool, self._advance, [job.clip for job in jobs])
-            finally:
-                self._running.difference_update(jobs)
-            for job, error in zip(jobs, errors, strict=True):
-                if job in self._open:
-                    job.advanced(error)
-                    if error is None:
-                        self.ready(job)
-                else:
-                    self._pool.submit(_cancel, job.clip.session)
+            await self._turn()
+
+    async def _turn(self) -> None:
+        """Advance the streams that are due. A function of its own, so that no name keeps the last ones alive."""
+        jobs = list(self._ready)[: 1 if self._waits else None]
+        if not jobs:
+            return
+        for job in jobs:
+            del self._ready[job]
+        self._running.update(jobs)
+        try:
+            work = asyncio.get_running_loop().run_in_executor(self._pool, self._advance, [job.clip for job in jobs])
+            errors = await work
+        finally:
+            self._running.difference_update(jobs)
+        for job, error in zip(jobs, errors, strict=True):
+            if job in self._open:
+                job.advanced(error)
+                if error is None:
+                    self.ready(job)
+            else:
+                self._pool.submit(_cancel, job.clip.session)
 
     def _advance(self, clips: Sequence[Clip]) -> list[Exception | None]:
         """One turn of each clip, in the worker thread; what went wrong with each."""

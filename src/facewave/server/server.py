@@ -121,6 +121,13 @@ class Server:
 
     async def start(self) -> None:
         """Load the provider and listen; returns once clients can be served."""
+        try:
+            await self._start()
+        except BaseException:
+            await self.host.stop()
+            raise
+
+    async def _start(self) -> None:
         await asyncio.get_running_loop().run_in_executor(None, self._provider.allocate)
         self.host.start()
         interceptors: list[grpc.aio.ServerInterceptor] = [KeyCheck(self._options.keys)] if self._options.keys else []

@@ -28,6 +28,9 @@ logger = logging.getLogger("facewave.server")
 _WAIT_FOR_PLACE_S = 0.5
 """A client whose last call has just ended may be faster than the return of its place."""
 
+_LET_GO_S = 5.0
+"""Longest wait for cancelled calls at the end of a server."""
+
 _WATCH_S = 0.25
 """Seconds between two looks at the limits."""
 
@@ -67,7 +70,10 @@ class Host:
         self._watchdog = asyncio.create_task(self._watch())
 
     async def stop(self) -> None:
-        """Stop working."""
+        """Stop working, once the calls that were cut off have let go of their sessions."""
+        deadline = time.monotonic() + _LET_GO_S
+        while self._watched and time.monotonic() < deadline:
+            await asyncio.sleep(0.01)
         if self._watchdog is not None:
             self._watchdog.cancel()
         await self.engine.stop()
@@ -145,24 +151,26 @@ class Host:
 
     async def _watch(self) -> None:
         interval = self.config.fps_log_interval_s
-        next_log = time.monotonic() + interval
         expected = time.monotonic() + _WATCH_S
+        next_log = expected + interval
         while True:
             await asyncio.sleep(_WATCH_S)
             now = time.monotonic()
-            late = now - expected
+            self._check_limits(now, now - expected)
             expected = now + _WATCH_S
-            for stream in list(self._watched):
-                try:
-                    if late > _WATCH_S:
-                        # This process itself was held up; what it did not read in that time is not the client's fault.
-                        stream.watch.excuse(late)
-                    stream.watch.check(now)
-                except RefusalError as error:
-                    stream.fail(error)
             if interval and now >= next_log:
                 next_log = now + interval
                 self._log_speed(now)
+
+    def _check_limits(self, now: float, late: float) -> None:
+        for stream in list(self._watched):
+            if late > _WATCH_S:
+                # This process itself was held up; what it did not read in that time is not the client's fault.
+                stream.watch.excuse(late)
+            try:
+                stream.watch.check(now)
+            except RefusalError as error:
+                stream.fail(error)
 
     def _log_speed(self, now: float) -> None:
         if logger.isEnabledFor(logging.DEBUG):
@@ -278,7 +286,7 @@ class Stream:
             if refusal.code is Code.INTERNAL:
                 logger.error("stream failed", exc_info=error, extra={"sid": self.number})
             else:
-                logger.warning("%s", refusal, extra={"sid": self.number, "code": refusal.code.name})
+                logger.warning("%s", str(refusal), extra={"sid": self.number, "code": refusal.code.name})
             self.failure.set_exception(refusal)
             self.failure.exception()  # Read now: a call that ended otherwise never looks.
             self._changed.set()

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from importlib import import_module
-from typing import Any
+from typing import Any, TypeAlias
 
 import grpc
 
 from ..errors import SettingsError
 
-_Handler = grpc.RpcMethodHandler[Any, Any]
+_Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 
 
 def tracing(endpoint: str, service_name: str) -> tuple[grpc.aio.ServerInterceptor, Callable[[], None]]:

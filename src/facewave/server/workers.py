@@ -221,7 +221,7 @@ class WorkerPool:
         for index, pipe in list(self._pipes.items()):
             with contextlib.suppress(EOFError, OSError):
                 while pipe.poll():
-                    pipe.recv()
+                    logger.info("worker started", extra={"worker": index + 1, "pid": pipe.recv()})
                     self._ready.add(index)
 
     def _metadata(self) -> dict[str, object]:

@@ -19,7 +19,7 @@ from ..blendshapes import CHANNELS, canonical, pascal
 from ..emotions import EMOTIONS
 from ._proto import animation_data_pb2, controller_pb2, status_pb2
 from ._proto.animation_id_pb2 import AnimationIds
-from ._proto.emotion_aggregate_pb2 import EmotionAggregate
+from ._proto.emotion_aggregate_pb2 import EmotionAggregate as EmotionAggregate
 from ._proto.emotion_with_timecode_pb2 import EmotionWithTimeCode
 from .a2f import audio_header
 

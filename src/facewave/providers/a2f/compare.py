@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...inference.onnx import load_network
-from .bundle import Bundle, DiffusionBundle, RegressionBundle
-from .emotion import EmotionRate
+from .executors.emotion import EmotionRate
+from .folder.bundle import Bundle, DiffusionBundle, RegressionBundle
 
 SIGNAL = {"regression": "result", "diffusion": "prediction", "emotion": "output"}
 """The output that is compared."""

@@ -9,7 +9,7 @@ from typing import Literal
 from ...errors import ModelError, ModelNotFoundError, ProviderUnavailableError
 from ...inference.store import ModelStore, StoredModel
 from ...settings import FacewaveSettings
-from .bundle import Bundle, DiffusionBundle, EmotionBundle, FaceBundle, RegressionBundle, load_bundle
+from .folder.bundle import Bundle, DiffusionBundle, EmotionBundle, FaceBundle, RegressionBundle, load_bundle
 
 FaceKind = Literal["regression", "diffusion"]
 

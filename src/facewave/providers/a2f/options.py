@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from .emotion import EmotionRate
-from .solver import Method
+from .executors.emotion import EmotionRate
+from .post.solver import Method
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,17 +27,17 @@ from ...settings import FacewaveSettings
 from ...streams import StreamSettings
 from ...timing import MAX_FPS, MIN_FPS, SAMPLE_RATE
 from ..base import ProviderInfo, checked_samples
-from .bundle import DiffusionBundle, EmotionBundle, FaceBundle, RegressionBundle
-from .collapsed_cache import CollapsedCache
-from .diffusion import DiffusionExecutor, DiffusionStream
-from .emotion import DetectedEmotion, EmotionExecutor, GivenEmotion, resting_emotion
-from .face import FaceModel, FaceStream
-from .interactive import InteractiveClip
+from .executors.diffusion import DiffusionExecutor, DiffusionStream
+from .executors.emotion import DetectedEmotion, EmotionExecutor, GivenEmotion, resting_emotion
+from .executors.interactive import InteractiveClip
+from .executors.regression import RegressionExecutor, RegressionStream
+from .executors.windows import AudioFeed, NetworkFrames
+from .folder.bundle import DiffusionBundle, EmotionBundle, FaceBundle, RegressionBundle
+from .folder.network import check_network
 from .locate import FaceKind, find_emotion, find_face, identity_index
-from .network import check_network
 from .options import ModelOptions
-from .regression import RegressionExecutor, RegressionStream
-from .windows import AudioFeed, NetworkFrames
+from .post.collapsed_cache import CollapsedCache
+from .post.face import FaceModel, FaceStream
 
 REGRESSION_FPS, DIFFUSION_FPS = Fraction(30), Fraction(60)
 """Frame rates of NVIDIA's plugin; the diffusion one is a property of the published network."""

@@ -67,9 +67,9 @@ class Pull:
 def pulling(link: Link, source: Source, ids: AnimationIds, patience_s: float) -> Callable[[Iterator[Any]], Pull]:
     """How to start pulling the animation with these ids, for `Call`."""
     stub: Any = (
-        AnimationControllerServiceStub(link.channel)  # type: ignore[no-untyped-call]
+        AnimationControllerServiceStub(link.channel)
         if source == "controller"
-        else AnimationDataServiceStub(link.channel)  # type: ignore[no-untyped-call]
+        else AnimationDataServiceStub(link.channel)
     )
     return lambda _: Pull(lambda: stub.PullAnimationDataStream(ids, metadata=link.connection.metadata()), patience_s)
 

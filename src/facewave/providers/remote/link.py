@@ -12,6 +12,16 @@ from .failures import remote_error
 
 log = logging.getLogger("facewave.remote")
 
+# The standard health message has one field, an enumeration; reading its encodings needs no generated module, and so no
+# package beyond grpcio.
+_HEALTH: dict[bytes, str] = {
+    b"": "UNKNOWN",
+    b"\x08\x00": "UNKNOWN",
+    b"\x08\x01": "SERVING",
+    b"\x08\x02": "NOT_SERVING",
+    b"\x08\x03": "SERVICE_UNKNOWN",
+}
+
 
 class Link:
     """One gRPC channel with a count of its users."""
@@ -59,17 +69,16 @@ class Link:
             RemoteError: No connection, or the service refuses the caller.
         """
         import grpc
-        from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-        stub: Any = health_pb2_grpc.HealthStub(self.channel)
+        check = self.channel.unary_unary("/grpc.health.v1.Health/Check")
         try:
-            answer = stub.Check(health_pb2.HealthCheckRequest(), timeout=timeout_s, metadata=self.connection.metadata())
+            answer: bytes = check(b"", timeout=timeout_s, metadata=self.connection.metadata())
         except grpc.RpcError as error:
             if error.code() is not grpc.StatusCode.UNIMPLEMENTED:
                 raise remote_error(error, self.connection, doing="connecting") from None
             status = "UNIMPLEMENTED"
         else:
-            status = health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status)
+            status = _HEALTH.get(answer, "UNKNOWN")
         self.connected = True
         return status
 

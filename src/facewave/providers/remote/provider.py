@@ -133,7 +133,7 @@ class ControllerLine:
     """One clip as one call in both directions."""
 
     def __init__(self, link: Link, header: AudioStream, options: RemoteOptions, number: int) -> None:
-        stub: Any = A2FControllerServiceStub(link.channel)  # type: ignore[no-untyped-call]
+        stub: Any = A2FControllerServiceStub(link.channel)
         self._call = Call(
             lambda requests: stub.ProcessAudioStream(requests, metadata=link.connection.metadata()),
             link.connection,

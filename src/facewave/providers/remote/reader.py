@@ -12,6 +12,7 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
+from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 
 from ...emotions import EMOTIONS
@@ -41,6 +42,9 @@ _LONGEST_HOLE_S = 10.0
 
 _FIRST_AT_MOST_S = 1.0
 """A first time code later than this does not count from the start of the clip; it is itself taken for the start."""
+
+_LAST_FRAME = 2.0**40
+"""Frame numbers beyond this are no numbers of frames; a century at 300 frames per second."""
 
 _MOST_NOTICES = 100
 """Remarks kept of one stream."""
@@ -171,14 +175,15 @@ class FrameReader:
                 self._keep_audio = False
 
     def _status(self, status: Any) -> None:
-        words = status.message or Status.Code.Name(status.code)
+        code = Status.Code.Name(status.code) if status.code in Status.Code.values() else f"status {status.code}"
+        words = status.message or code
         if status.code == Status.ERROR:
             raise RemoteError(f"the service reported an error: {words}")
         if status.code == Status.SUCCESS:
             self.succeeded = True
         else:
             level = logging.INFO if status.code == Status.INFO else logging.WARNING
-            self.note(f"{Status.Code.Name(status.code)} from the service: {words}", level)
+            self.note(f"{code} from the service: {words}", level)
 
     def _data(self, data: Any) -> list[Frame]:
         if data.audio.audio_buffer:
@@ -236,7 +241,7 @@ class FrameReader:
     def _place(self, time: float, weights: NDArray[np.float32], emotion: NDArray[np.float32] | None) -> list[Frame]:
         assert self._origin is not None
         place = (time - self._origin) * float(self._rate)
-        index = round(place)
+        index = round(place) if abs(place) < _LAST_FRAME else -1
         if abs(place - index) > _UNEVEN or index < self._next:
             raise RemoteError(
                 f"time codes: found {time:g} s where frame {self._next} of "
@@ -273,7 +278,11 @@ def _emotions(data: Any, frames: int) -> Sequence[NDArray[np.float32] | None]:
     """The emotions of each frame in a message: one entry a frame, or the one there is for all."""
     packed = data.metadata
     aggregate = EmotionAggregate()
-    if EMOTION_METADATA not in packed or not packed[EMOTION_METADATA].Unpack(aggregate):
+    try:
+        if EMOTION_METADATA not in packed or not packed[EMOTION_METADATA].Unpack(aggregate):
+            return [None] * frames
+    except DecodeError:
+        # The face is what counts; emotions that cannot be read are as good as none.
         return [None] * frames
     outputs = aggregate.a2f_smoothed_output
     if not outputs:

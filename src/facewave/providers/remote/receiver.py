@@ -52,7 +52,7 @@ class Receiver:
         self._pool = ThreadPoolExecutor(MAX_STREAMS, thread_name_prefix="facewave-receiver")
         # Two programs on one port would each get half of the animations.
         self._server = grpc.server(self._pool, options=[("grpc.so_reuseport", 0)])
-        add_AnimationDataServiceServicer_to_server(self, self._server)  # type: ignore[no-untyped-call]
+        add_AnimationDataServiceServicer_to_server(self, self._server)
         try:
             self.port = int(self._server.add_insecure_port(address))
         except RuntimeError as error:

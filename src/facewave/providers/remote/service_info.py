@@ -55,7 +55,7 @@ def service_configs(connection: Connection, timeout_s: float = 10.0) -> dict[str
     import grpc
 
     link = _link(connection)
-    stub: Any = A2XExportConfigServiceStub(link.channel)  # type: ignore[no-untyped-call]
+    stub: Any = A2XExportConfigServiceStub(link.channel)
     request = ConfigsTypeRequest(config_type=ConfigsTypeRequest.YAML)
     files: dict[str, str] = {}
     try:

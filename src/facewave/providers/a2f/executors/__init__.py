@@ -1,0 +1,1 @@
+"""Networks run over a stream: which windows, in which order, with which state."""

@@ -1,0 +1,1 @@
+"""A model folder in NVIDIA's format: its files read, checked and described."""
