@@ -205,7 +205,7 @@ def _correlations(systems: Sequence[_Moved], truths: Sequence[_Moved]) -> dict[s
     return {"r": means[0], "r_best": height, "lag_ms": peak * 1000 / FPS, **single}
 
 
-def _pearson(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float64]:
+def _pearson(a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.float64]:
     a64, b64 = a.astype(np.float64), b.astype(np.float64)
     a64 -= a64.mean(axis=0)
     b64 -= b64.mean(axis=0)

@@ -41,7 +41,10 @@ def test_rules_cover_every_class_with_values_in_range() -> None:
 def test_lips_close_on_m_open_on_a_and_rest_in_silence() -> None:
     shown = curves(MAMA, 108)
     gap = lip_gap(to_blendshapes(shown))
-    at = lambda s: round(s * 60) - 1  # noqa: E731
+
+    def at(seconds: float) -> int:
+        return round(seconds * 60) - 1
+
     assert gap[at(0.55)] < 0.05
     assert gap[at(0.85)] < 0.05
     assert gap[at(0.7)] > 0.4

@@ -7,7 +7,7 @@ import sys
 import typer
 
 from ..errors import FacewaveError
-from . import animate, call, demo, health, inspect, live, models, providers, serve
+from . import animate, call, demo, health, inspect, live, models, providers, serve, studio
 
 app = typer.Typer(
     name="facewave",
@@ -27,6 +27,7 @@ app.command("live")(live.live)
 app.add_typer(models.app, name="models")
 app.command("providers")(providers.providers)
 app.command("serve")(serve.serve)
+app.command("studio")(studio.studio)
 
 
 @app.callback(invoke_without_command=True)

@@ -27,7 +27,7 @@ def demo(
     take = animate(clip)
     spent = time.perf_counter() - began
     folder.mkdir(parents=True, exist_ok=True)
-    written = [folder / "demo.csv", folder / "demo.json"]
+    written = [folder / "demo.csv", folder / "demo.json", folder / "demo.html"]
     for path in written:
         take.save(path)
 
@@ -42,6 +42,7 @@ def demo(
         console.print(f"{name}, 0 to 1 over {take.duration_s:.1f} s")
         for line in curve(take.channel(name), top=1.0):
             console.print(line)
+    console.print(f"\nOpen {written[2]} in a browser to see the face speak.")
     console.print(
         "\nNext, with a recording of your own:\n"
         "  facewave animate speech.wav -o speech.csv --fps 30\n"

@@ -37,6 +37,7 @@ FORMATS: tuple[FileFormat, ...] = (
     FileFormat(".livelink.csv", "livelink_csv", "Live Link Face recordings: Unreal's importer, Faceit"),
     FileFormat(".csv", "csv", "NVIDIA's sample client, pandas, spreadsheets"),
     FileFormat(".json", "json", "Audio2Face's export: Blender, Maya and Reallusion loaders"),
+    FileFormat(".html", "html", "people: one web page with the head, the sound and the curves", readable=False),
     FileFormat(".npz", "npz", "facewave's own, exact: numpy"),
 )
 """Longer extensions first, so that `x.livelink.csv` is not taken for a plain CSV."""
