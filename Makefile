@@ -55,7 +55,7 @@ lock:
 	uv pip compile --universal --generate-hashes --no-header --no-emit-index-url --no-annotate --python-version 3.11 \
 		--upgrade pyproject.toml constraints/build.in -o constraints/run.txt
 	uv pip compile --universal --generate-hashes --no-header --no-emit-index-url --no-annotate --python-version 3.11 \
-		--upgrade --extra dev --extra server --extra telemetry -c constraints/run.txt pyproject.toml constraints/build.in -o constraints/dev.txt
+		--upgrade --extra dev --extra server --extra studio --extra telemetry -c constraints/run.txt pyproject.toml constraints/build.in -o constraints/dev.txt
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "error: no python3 found; install Python 3.11 or newer"; exit 1; }

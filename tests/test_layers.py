@@ -32,8 +32,10 @@ ALLOWED: dict[str, set[str]] = {
     "providers": VALUES | {"settings", "audio", "features", "inference", "animation", "wire"},
     "outputs": VALUES | {"wire"},
     "pipeline": VALUES | {"settings", "audio", "animation", "providers", "outputs"},
+    "runtime": VALUES | {"settings", "audio", "providers", "outputs"},
+    "integrations": VALUES | {"runtime"},
 }
-"""Layer -> layers it may import. Layers not listed (runtime, server, studio, batch, cli) may import all that are."""
+"""Layer -> layers it may import. Layers not listed (server, studio, cli) may import all that are."""
 
 HEAVY = {"onnxruntime": {"inference/onnx.py"}, "soxr": {"audio/resample.py"}, "soundfile": {"audio/files.py"}}
 """Third-party packages and the only modules that import them."""
