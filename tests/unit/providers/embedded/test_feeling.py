@@ -31,7 +31,7 @@ def probability(rows: NDArray[np.float32], name: str) -> float:
 
 
 def test_silence_and_calm_speech_are_neutral() -> None:
-    assert probability(heard(5, level=-80, f0=0.001)[:, :] * [1, 0, 1, 1, 1], "neutral") > 0.99
+    assert probability(heard(5, level=-80, f0=0.001) * np.array([1, 0, 1, 1, 1], np.float32), "neutral") > 0.99
     assert strongest(heard(10)) == "neutral"
     assert probability(heard(0.3, wobble=7), "neutral") > 0.99, "nothing is said before enough has been heard"
 
