@@ -392,7 +392,9 @@ def test_stop_under_load_lets_running_clips_end(provider: BatchLoudnessProvider)
             stopping = asyncio.run_coroutine_threadsafe(server.server.stop(60), server.loop)
             wait_until(lambda: server.server.host.draining)
             late = call(server.target, clip(speech(0.5)), channel=channel, timeout=10)
-            assert late.code is grpc.StatusCode.UNAVAILABLE
+            # Refused by us, or by gRPC itself as its ports close at that moment; either way at once, before a frame.
+            assert late.code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
+            assert not late.frames
         stopping.result(30)
         channel.close()
     assert provider.open_sessions == 0

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from ..providers.base import ProviderInfo
 
 
 def providers(
@@ -18,24 +21,26 @@ def providers(
 
     from ..errors import FacewaveError
     from ..providers import open_provider, provider_names
-    from ..timing import SAMPLE_RATE
 
-    table = Table(
-        "provider",
-        "kind",
-        "what it is",
-        *(("look-ahead", "frame rates", "channels", "memory", "loaded") if verbose else ()),
-    )
+    console = Console(highlight=False)
+    table = Table("provider", "kind", "what it is")
     for name in provider_names():
         try:
             info = open_provider(name).info
         except FacewaveError as error:
-            table.add_row(name, "-", f"not usable: {error}", *(["-"] * 5 if verbose else []))
+            table.add_row(name, "-", f"not usable: {error}")
             continue
-        low, high = info.frame_rates
-        rates = f"{float(info.frame_rate):g}" + ("" if low == high else f" ({float(low):g} to {float(high):g})")
-        look_ahead = f"{info.look_ahead} samples ({info.look_ahead * 1000 / SAMPLE_RATE:g} ms)"
-        memory = "-" if info.memory is None else f"{info.memory / 1e6:.1f} MB"
-        more = (look_ahead, rates, str(len(info.channels)), memory, "yes" if info.loaded else "no")
-        table.add_row(info.name, info.kind, info.description, *(more if verbose else ()))
-    Console().print(table)
+        table.add_row(info.name, info.kind, info.description + ("\n" + _details(info) if verbose else ""))
+    console.print(table)
+
+
+def _details(info: ProviderInfo) -> str:
+    """What chooses between providers, in one line."""
+    from ..timing import SAMPLE_RATE
+
+    low, high = info.frame_rates
+    rates = f"{float(info.frame_rate):g} fps" + ("" if low == high else f" ({float(low):g} to {float(high):g})")
+    look_ahead = f"look-ahead {info.look_ahead * 1000 / SAMPLE_RATE:g} ms, {info.look_ahead} samples"
+    memory = "" if info.memory is None else f"; {info.memory / 1e6:.1f} MB"
+    loaded = "loaded" if info.loaded else "not loaded"
+    return f"{look_ahead}; {rates}; {len(info.channels)} channels; {loaded}{memory}"

