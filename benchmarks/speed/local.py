@@ -40,7 +40,7 @@ REPORTED_BY_OTHERS = 0.17
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("kinds", nargs="*", choices=[*KINDS, []], default=list(KINDS))
+    parser.add_argument("kinds", nargs="*", metavar="KIND", help=f"of {', '.join(KINDS)}; none: all of them")
     parser.add_argument("--seconds", type=float, default=4.0, help="speech to animate")
     parser.add_argument("--threads", type=int, default=0, help="threads of one inference; 0: every core")
     parser.add_argument("--device", default="cpu")
@@ -50,6 +50,8 @@ def main() -> int:
     parser.add_argument("--json", type=Path, default=RESULTS / "local.json")
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if unknown := set(options.kinds) - set(KINDS):
+        parser.error(f"unknown kind {', '.join(sorted(unknown))}, expected some of {', '.join(KINDS)}")
     if options.child:
         print(json.dumps(measure(options.kinds[0], options)))
         return 0
