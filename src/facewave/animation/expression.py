@@ -2,7 +2,7 @@
 
 The poses follow the action units that the literature assigns to each emotion.
 
-Source: Ekman, Friesen and Hager (2002), Facial Action Coding System, Investigator's Guide, chapter 12.
+Source: Ekman, Friesen and Hager (2002), Facial Action Coding System, Investigator's Guide.
 """
 
 from __future__ import annotations
