@@ -18,7 +18,7 @@ import soundfile as sf
 from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from training.pronounce import SIL, Phone, arpabet_to_ipa
+from facewave.providers.embedded.transcript.pronounce import SIL, Phone, arpabet_to_ipa
 
 VOICE = "slt"
 SAMPLE_RATE = 16000

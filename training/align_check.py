@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from training.pronounce import SIL, Phone, arpabet_to_ipa
+from facewave.providers.embedded.transcript.pronounce import SIL, Phone, arpabet_to_ipa
 
 CLOSE_S = (0.01, 0.02, 0.03, 0.05, 0.1)
 SAME = {"ʌ": "ə"}

@@ -30,6 +30,13 @@ FALSE_CLOSURES = 0.02
 """Allowed on held-out speech; the aim on unseen speakers is 3 %."""
 
 FALSE_BITES = 0.03
+PARTED = 0.05
+"""How far the jaw stays down through all speech. Lips of speakers rest apart on /i t d n/; a network that errs to the
+narrow side there would shut them."""
+
+REST = (0.8, 0.98)
+"""Probabilities of silence at which the mouth begins to rest, and rests fully."""
+
 MAX_CLIPS = 700
 EVIDENCE = (0.0, 0.25, 0.5, 0.75, 1.0)
 OFFSETS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
@@ -37,7 +44,7 @@ GAINS = (1.0, 1.25, 1.5, 2.0, 2.5, 3.5)
 """Tried for both gestures, in all combinations."""
 
 _SILENT = CLASSES.index("sil")
-_CLOSE, _FV = PARAMETERS.index("close"), PARAMETERS.index("fv")
+_JAW, _CLOSE, _FV = (PARAMETERS.index(name) for name in ("jaw", "close", "fv"))
 GESTURE_CLASSES = {_CLOSE: [CLASSES.index("pb"), CLASSES.index("m")], _FV: [CLASSES.index("fv")]}
 """The phone classes that speak for a gesture."""
 
@@ -81,11 +88,15 @@ def fit(model: Calibrated, heard: list[Heard]) -> None:
 def _fit_curves(model: Calibrated, heard: list[Heard], head: int) -> None:
     """Bring the spread of each curve some of the way back to that of its target, keeping the mean."""
     model.gain[head], model.offset[head], model.evidence[head] = 1.0, 0.0, 0.0
+    model.rest[head] = torch.tensor(REST)
     clips = judged(heard, model, head)
     spoken = [c.class_ids != 0 for c in clips]
     shown = np.concatenate([c.shown[s] for c, s in zip(clips, spoken, strict=True)])
     wanted = np.concatenate([c.wanted[s] for c, s in zip(clips, spoken, strict=True)])
     for k in range(len(PARAMETERS)):
+        if k == _JAW:
+            model.offset[head, k] = -PARTED
+            continue
         # Only half of the way (in decibels): the noise of a curve grows with its gain.
         gain = float(np.clip(np.sqrt(wanted[:, k].std() / (shown[:, k].std() + 1e-6)), 1, 1.2))
         model.gain[head, k] = gain

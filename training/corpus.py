@@ -18,8 +18,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from facewave.providers.embedded.transcript.pronounce import Phone
 from training.engines import engine
-from training.pronounce import Phone
 from training.settings import Settings, Shard, load
 from training.text import sentence
 

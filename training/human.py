@@ -21,7 +21,6 @@ import csv
 import hashlib
 import json
 import os
-import re
 import signal
 import sys
 from collections import Counter, defaultdict
@@ -34,8 +33,12 @@ import numpy as np
 import soundfile as sf
 from numpy.typing import NDArray
 
-from training.align import SAMPLE_RATE, Alignment, AlignmentError, SphinxAligner
-from training.pronounce import Phone, espeak_words, ipa_symbols
+from facewave.errors import TranscriptError
+from facewave.providers.embedded.transcript.alignment import Alignment
+from facewave.providers.embedded.transcript.pronounce import Phone, espeak_words, ipa_symbols
+from facewave.providers.embedded.transcript.sphinx import SphinxAligner
+from facewave.providers.embedded.transcript.words import words_of
+from facewave.timing import SAMPLE_RATE
 
 SPHINX_BIAS_S = 0.006
 """Added to every boundary. PocketSphinx sets boundaries early: 5 to 7 ms on three flite voices, whose times are exact,
@@ -141,12 +144,6 @@ def speaker_hash(name: str) -> str:
     return hashlib.sha256(name.encode()).hexdigest()
 
 
-def words_of(transcript: str) -> list[str]:
-    """Lower-case words without punctuation; an apostrophe inside a word stays."""
-    text = transcript.lower().replace("’", "'").replace("-", " ")
-    return [word for raw in re.findall(r"[^\W_]+(?:'[^\W_]+)*'?", text) if (word := raw.strip())]
-
-
 class Recordings:
     """Reads utterances out of the corpus files; keeps the last file, because neighbours share it."""
 
@@ -198,7 +195,7 @@ class Worker:
         samples = self._recordings.read(utterance)
         try:
             found = self._align(utterance, samples)
-        except (AlignmentError, ValueError) as error:
+        except (TranscriptError, ValueError) as error:
             return {"id": utterance.id, "error": str(error)}
         phones = [[round(start, 3), round(end, 3), symbol] for start, end, symbol in found.phones]
         return {"id": utterance.id, "score": round(found.score, 3), "rushed": round(found.rushed, 3), "phones": phones}

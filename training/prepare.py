@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 
 from facewave.features.log_mel import N_MELS, log_mel
 from facewave.providers.embedded.articulation import PARAMETERS
+from facewave.providers.embedded.transcript.coarticulation import classes, curves
+from facewave.providers.embedded.transcript.pronounce import Phone
 from training.augment import varied
 from training.corpus import load_shard
-from training.pronounce import Phone
-from training.rules import classes, curves
 from training.settings import Settings, load
 
 

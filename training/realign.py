@@ -15,77 +15,20 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
-from facewave.features.log_mel import log_mel
-from training.align import SAMPLE_RATE, Alignment, AlignmentError, viterbi, with_silences
+from facewave.errors import TranscriptError
+from facewave.inference.onnx import load_network
+from facewave.providers.embedded.transcript.head import HeadAligner
+from facewave.providers.embedded.transcript.pronounce import SIL, Phone
 from training.align_check import read_alignments
 from training.human import Recordings, read_index, replace
-from training.pronounce import SIL, Phone
-from training.rules import rules
 
-STEP_HZ = 60
-SOFTEN = 0.1
-"""Mixed into every frame's probabilities as an even share, so that one frame the network is sure about cannot veto."""
-
-PAUSE_PENALTY = -2.0
 WORST_SCORE = -2.2
 """Mean log probability of a frame below which the first alignment is kept; 24 classes by chance give -3.2."""
 
 LARGEST_MOVE_S = 0.15
 """A second alignment whose median start lies further from the first than this is not believed."""
-
-
-class HeadAligner:
-    """Forced alignment by the class probabilities of the embedded network, in any language."""
-
-    def __init__(self, model: Path) -> None:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        self._session = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
-        heads = self._session.get_modelmeta().custom_metadata_map["look_ahead_samples"]
-        self._look_ahead = [int(text) for text in heads.strip("[]").split(",")]
-
-    def log_probs(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Log probability of each class at k / 60 s, shape (frames, 24), from the head that hears furthest ahead."""
-        head = int(np.argmax(self._look_ahead))
-        lead = self._look_ahead[head] * STEP_HZ // SAMPLE_RATE - 1
-        n = -(-len(samples) * STEP_HZ // SAMPLE_RATE)
-        steps = n + lead
-        padded = np.pad(samples, (0, max(-(-steps * SAMPLE_RATE // STEP_HZ) + 1 - len(samples), 0)))
-        features = log_mel(padded)[: 2 * steps].reshape(1, steps, -1)
-        state_in = next(one for one in self._session.get_inputs() if one.name == "state")
-        state = np.zeros([size if isinstance(size, int) else 1 for size in state_in.shape], np.float32)
-        (scores,) = self._session.run(["phones"], {"features": features, "state": state})
-        shares = scores[0, lead:, head].astype(np.float64)  # the network ends in a softmax
-        return np.asarray(np.log((1 - SOFTEN) * shares + SOFTEN / shares.shape[1]), np.float32)
-
-    def align(self, samples: NDArray[np.float32], words: Sequence[Sequence[str]]) -> Alignment:
-        """Time the phones of words given as IPA symbols; silence may lie before, between and after words.
-
-        Raises:
-            AlignmentError: More phones than the recording can hold.
-        """
-        class_of = rules().class_of
-        symbols = [symbol for word in words for symbol in word]
-        log_probs = self.log_probs(samples)
-        stretches, score = viterbi(
-            log_probs,
-            [[class_of[symbol] for symbol in word] for word in words],
-            class_of[SIL],
-            skip_penalty=PAUSE_PENALTY,
-        )
-        duration_s = len(samples) / SAMPLE_RATE
-        phones: list[Phone] = []
-        short = 0
-        for first, stop, _, where in stretches:
-            # Frame k is the instant k / 60 s, so a change lies half a frame before the first that shows it.
-            start = max((first - 0.5) / STEP_HZ, 0.0)
-            end = duration_s if stop == len(log_probs) else (stop - 0.5) / STEP_HZ
-            phones.append((start, end, SIL if where < 0 else symbols[where]))
-            short += where >= 0 and stop - first <= 2
-        return Alignment(with_silences(phones, duration_s), score, short / max(len(symbols), 1))
 
 
 def words_between_pauses(phones: Sequence[Phone]) -> list[list[str]]:
@@ -103,7 +46,7 @@ def second(aligner: HeadAligner, samples: NDArray[np.float32], first: list[Phone
     """The second alignment, or the first and why it was kept."""
     try:
         found = aligner.align(samples, words_between_pauses(first))
-    except AlignmentError as error:
+    except TranscriptError as error:
         return first, str(error)
     if found.score < WORST_SCORE:
         return first, f"score {found.score:.2f}"
@@ -131,7 +74,7 @@ def main(arguments: list[str] | None = None) -> None:
     firsts = read_alignments(kept if kept.is_file() else table)
     if not kept.is_file():
         replace(kept, table.read_text(encoding="utf-8"))
-    aligner, recordings = HeadAligner(options.model), Recordings(options.speech)
+    aligner, recordings = HeadAligner(load_network(options.model)), Recordings(options.speech)
     utterances = [one for one in read_index(options.speech, ["aishell1"]) if one.id in firsts]
     lines = ["id\tstart_s\tend_s\tphone"]
     unchanged = done = 0

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facewave.providers.embedded.articulation import CLASSES, PARAMETERS, lip_gap, to_blendshapes
-from training.pronounce import SIL, Phone
-from training.rules import STEP_HZ, VOWELS, classes, curves, rules
+from facewave.providers.embedded.transcript.coarticulation import STEP_HZ, VOWELS, classes, curves, rules
+from facewave.providers.embedded.transcript.pronounce import SIL, Phone
 
 EIGHT = ("jaw", "close", "fv", "funnel", "pucker", "spread", "lowdn", "upup")
 """The curves that can be seen from outside."""

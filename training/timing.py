@@ -19,8 +19,8 @@ import numpy as np
 import scipy.signal
 from numpy.typing import NDArray
 
+from facewave.providers.embedded.transcript.coarticulation import VOWELS, rules
 from training.prepare import Clip, human, synthetic
-from training.rules import VOWELS, rules
 from training.settings import Settings, load
 
 HOP = 32

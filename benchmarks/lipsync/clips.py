@@ -21,10 +21,10 @@ import numpy as np
 import soundfile as sf
 from numpy.typing import NDArray
 
+from facewave.providers.embedded.transcript.pronounce import Phone
 from training.align_check import read_alignments
 from training.engines import EngineError, engine
 from training.human import Recordings, read_index
-from training.pronounce import Phone
 
 SAMPLE_RATE = 16000
 SENTENCES = Path(__file__).parent / "sentences.tsv"

@@ -13,7 +13,7 @@ import numpy as np
 
 from facewave.blendshapes import INDEX
 from facewave.providers.embedded.articulation import lip_gap
-from training.pronounce import SIL
+from facewave.providers.embedded.transcript.pronounce import SIL
 
 from .clips import Clip
 from .scores import BILABIAL, FPS

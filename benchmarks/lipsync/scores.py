@@ -8,7 +8,7 @@ Every system gives blend-shape weights at 60 frames a second, frame k at k / 60 
 - `labiodental`: mouthRollLower - mouthRollUpper, never below 0: the lower lip goes under the teeth, the upper does not.
 - `spread`: sum of the means of mouthStretch, mouthSmile and mouthDimple. `lower_down`, `upper_up`: means of both sides.
 
-**Truth** are the same curves of the articulation rules driven by the phone times (`training/rules.py`), which let the
+**Truth** are the same curves of the articulation rules driven by the phone times (`coarticulation.py`), which let the
 lips lead the sound as measured lips do. A perfect score therefore means "as the rules move", not "as this person
 moved"; the row `truth` shows what the scorer gives the rules themselves. Speech is every frame in which a phone
 sounds.
@@ -47,7 +47,7 @@ from numpy.typing import NDArray
 
 from facewave.blendshapes import INDEX
 from facewave.providers.embedded.articulation import lip_gap
-from training.pronounce import SIL, Phone
+from facewave.providers.embedded.transcript.pronounce import SIL, Phone
 
 FPS = 60
 CURVES = ("jaw", "closure", "labiodental", "funnel", "pucker", "spread", "lower_down", "upper_up")

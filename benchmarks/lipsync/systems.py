@@ -13,9 +13,9 @@ from facewave.blendshapes import CHANNELS, INDEX
 from facewave.frames import Animation
 from facewave.providers.embedded.articulation import to_blendshapes
 from facewave.providers.embedded.provider import EmbeddedProvider
+from facewave.providers.embedded.transcript.coarticulation import curves
 from facewave.settings import EmbeddedSettings, FacewaveSettings
 from facewave.streams import StreamSettings
-from training.rules import curves
 
 from .clips import SAMPLE_RATE, Clip
 from .scores import FPS

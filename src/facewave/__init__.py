@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .runtime.curve_source import AudioCurveSource as AudioCurveSource
     from .runtime.runtime import Runtime as Runtime
     from .streams import StreamSettings as StreamSettings
+    from .streams import Transcript as Transcript
 
 __version__ = "0.1.0"
 
@@ -37,6 +38,7 @@ _WHERE = {
     "Runtime": "runtime.runtime",
     "StreamInfo": "frames",
     "StreamSettings": "streams",
+    "Transcript": "streams",
     "animate": "pipeline",
     "open_provider": "providers",
     "provider_names": "providers",

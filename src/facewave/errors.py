@@ -32,6 +32,10 @@ class AudioError(FacewaveError):
     """Audio that cannot be read or used."""
 
 
+class TranscriptError(FacewaveError):
+    """Words that cannot be pronounced, or that do not fit the recording they are said to be of."""
+
+
 class AnimationFileError(FacewaveError):
     """An animation file that cannot be read."""
 

@@ -14,6 +14,25 @@ from .parameters import face_parameters
 
 
 @dataclass(frozen=True, slots=True)
+class Transcript:
+    """The words spoken in a recording.
+
+    Raises:
+        SettingsError: No text.
+    """
+
+    text: str
+    """Ordinary spelling; what is not spoken must not be in it."""
+
+    language: str = "en"
+    """ISO code, or the name of an espeak-ng voice."""
+
+    def __post_init__(self) -> None:
+        if not self.text.strip():
+            raise SettingsError("transcript: found no text, expected the words that are spoken")
+
+
+@dataclass(frozen=True, slots=True)
 class StreamSettings:
     """Everything that shapes one stream of animation besides its audio.
 
@@ -53,6 +72,9 @@ class StreamSettings:
 
     visemes: bool = False
     """Also fill `Frame.visemes`, from providers that can."""
+
+    transcript: Transcript | None = None
+    """The words, where they are known: `Embedded` times them and gives all frames at the end; others hear alone."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "face_parameters", face_parameters(self.face_parameters))

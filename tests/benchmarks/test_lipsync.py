@@ -16,7 +16,7 @@ from benchmarks.lipsync.clips import Clip, demo_clip
 from benchmarks.lipsync.scores import CURVES, FPS, Scored, auc, curves_of, score, speech_frames
 from benchmarks.lipsync.systems import disturbances, exchanged, frame_count, loudness, truth, with_noise
 from facewave.blendshapes import CHANNELS, INDEX
-from training.pronounce import Phone
+from facewave.providers.embedded.transcript.pronounce import Phone
 
 PHONES: list[Phone] = [
     (0.0, 0.5, "sil"),

@@ -10,10 +10,10 @@ import pytest
 pytest.importorskip("scipy", reason="training needs the extra `train`: pip install facewave[train]")
 pytest.importorskip("soxr", reason="training needs the extra `train`: pip install facewave[train]")
 
+from facewave.providers.embedded.transcript.coarticulation import rules
 from training import text
 from training.engines import EngineError, engine, espeak, festival, flite
 from training.engines.base import contiguous
-from training.rules import rules
 from training.settings import ROOT, SettingsError, load
 
 
@@ -72,7 +72,7 @@ def test_an_unknown_festival_phone_is_named(tmp_path: Path) -> None:
 
 
 def test_every_symbol_of_the_festival_tables_has_a_target() -> None:
-    from training.pronounce import ipa_symbols
+    from facewave.providers.embedded.transcript.pronounce import ipa_symbols
 
     known = rules().target
     for voice in festival.VOICES.values():

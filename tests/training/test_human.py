@@ -11,15 +11,20 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from training import human
-from training.align import (
-    AlignmentError,
-    trim_swallowed_silence,
-    viterbi,
-    with_silences,
+from facewave.errors import TranscriptError
+from facewave.providers.embedded.transcript.alignment import trim_swallowed_silence, with_silences
+from facewave.providers.embedded.transcript.pronounce import (
+    ARPABET,
+    NEAREST,
+    SIL,
+    arpabet_to_ipa,
+    english_phones,
+    ipa_symbols,
 )
+from facewave.providers.embedded.transcript.viterbi import viterbi
+from facewave.providers.embedded.transcript.words import words_of
+from training import human
 from training.align_check import start_errors
-from training.pronounce import ARPABET, NEAREST, SIL, arpabet_to_ipa, english_phones, ipa_symbols
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SILENCE = 0
@@ -64,12 +69,12 @@ def test_viterbi_places_clear_classes_exactly() -> None:
 
 
 def test_viterbi_refuses_more_phones_than_frames() -> None:
-    with pytest.raises(AlignmentError, match="5 phones do not fit into 9 frames"):
+    with pytest.raises(TranscriptError, match="5 phones do not fit into 9 frames"):
         viterbi(np.zeros((9, 4), np.float32), [[1, 2, 3, 1, 2]], SILENCE)
 
 
 def test_every_symbol_we_write_is_known_to_the_articulation_rules() -> None:
-    rules = pytest.importorskip("training.rules")
+    rules = pytest.importorskip("facewave.providers.embedded.transcript.coarticulation")
     known = set(rules.rules().target)
     assert set(NEAREST) <= known
     assert {symbol for symbols in ARPABET.values() for symbol in symbols} <= known
@@ -130,7 +135,7 @@ def test_split_is_by_speaker_and_does_not_depend_on_order() -> None:
 
 
 def test_words_keep_inner_apostrophes_and_lose_punctuation() -> None:
-    assert human.words_of("Don’t stop, the boys' well-known “game”.") == [
+    assert words_of("Don’t stop, the boys' well-known “game”.") == [
         "don't",
         "stop",
         "the",

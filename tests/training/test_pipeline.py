@@ -18,9 +18,9 @@ pytest.importorskip("onnx", reason="training needs the extra `train`: pip instal
 pytest.importorskip("scipy", reason="training needs the extra `train`: pip install facewave[train]")
 
 from facewave.providers.embedded.articulation import CLASSES, PARAMETERS, lip_gap, to_blendshapes  # noqa: E402
+from facewave.providers.embedded.transcript.coarticulation import classes, curves, rules  # noqa: E402
 from training import gru  # noqa: E402
 from training.network import Calibrated, Network  # noqa: E402
-from training.rules import classes, curves, rules  # noqa: E402
 from training.score import judge, scores  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]

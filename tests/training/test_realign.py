@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 import soundfile as sf
 
+from facewave.inference.onnx import load_network
+from facewave.providers.embedded.transcript.head import HeadAligner
+from facewave.providers.embedded.transcript.pronounce import SIL, Phone
 from training.align_check import start_errors
 from training.human import replace
-from training.pronounce import SIL, Phone
-from training.realign import HeadAligner, main, second, words_between_pauses
+from training.realign import main, second, words_between_pauses
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 DATA = ROOT / "src" / "facewave" / "data"
@@ -20,7 +22,7 @@ MODEL = ROOT / "src" / "facewave" / "providers" / "embedded" / "model.onnx"
 
 @pytest.fixture(scope="module")
 def aligner() -> HeadAligner:
-    return HeadAligner(MODEL)
+    return HeadAligner(load_network(MODEL))
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
-from training.pronounce import Phone
+from facewave.providers.embedded.transcript.pronounce import Phone
 
 SAMPLE_RATE = 16000
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training.pronounce import SIL, Phone, ipa_symbols
+from facewave.providers.embedded.transcript.pronounce import SIL, Phone, ipa_symbols
 
 from .base import EngineError, Spoken, contiguous, to_16k
 

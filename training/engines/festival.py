@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from training.pronounce import SIL, Phone, arpabet_to_ipa, ipa_symbols
+from facewave.providers.embedded.transcript.pronounce import SIL, Phone, arpabet_to_ipa, ipa_symbols
 
 from .base import EngineError, Spoken, contiguous, read_16k
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from training.pronounce import Phone, arpabet_to_ipa
+from facewave.providers.embedded.transcript.pronounce import Phone, arpabet_to_ipa
 
 from .base import EngineError, Spoken, contiguous, read_16k
 

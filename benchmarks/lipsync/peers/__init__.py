@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facewave.providers.embedded.articulation import to_blendshapes
-from training.rules import rules
+from facewave.providers.embedded.transcript.coarticulation import rules
 
 from ..clips import SAMPLE_RATE, Clip
 from ..scores import FPS

@@ -64,6 +64,13 @@ def animate(
     file_format: Annotated[
         str, typer.Option("--format", metavar="EXT", help="Format of the files in an output folder.")
     ] = "csv",
+    transcript: Annotated[
+        str,
+        typer.Option(
+            metavar="TEXT|FILE", help="Embedded: the words spoken; the mouth then follows them exactly (one input)."
+        ),
+    ] = "",
+    language: Annotated[str, typer.Option(help="Language of the transcript: en, de, zh, an espeak-ng voice.")] = "en",
     model: Annotated[
         str, typer.Option(metavar="PATH", help="LocalA2F: a model folder, or a model's name in the store.")
     ] = "",
@@ -100,12 +107,19 @@ def animate(
         seed=seed,
         visemes=visemes is not None or output.suffix == ".npz",
         geometry=geometry is not None,
+        transcript=transcript,
+        language=language,
     )
     jobs = _jobs(inputs, output, file_format)
-    for option, track in (("--emotions", emotions), ("--visemes", visemes), ("--geometry", geometry)):
+    for option, track in (("--emotions", emotions), ("--visemes", visemes), ("--geometry", geometry),
+                          ("--transcript", transcript or None)):  # fmt: skip
         if track is not None and len(jobs) > 1:
             raise typer.BadParameter("takes one input; each input has a track of its own", param_hint=option)
     chosen = open_provider(provider, model_settings(model, emotion_model, device))
+    if transcript and chosen.info.kind != "embedded":
+        raise typer.BadParameter(
+            f"{chosen.info.name} hears alone; only Embedded can be told the words", param_hint="--transcript"
+        )
     for source, target in jobs:
         _animate_one(
             source,

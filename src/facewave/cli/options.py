@@ -11,7 +11,7 @@ import typer
 from ..emotion_files import read_emotion_keys
 from ..emotions import EmotionSettings
 from ..settings import FacewaveSettings, load_settings
-from ..streams import StreamSettings
+from ..streams import StreamSettings, Transcript
 from ..timing import frame_rate
 
 
@@ -44,6 +44,8 @@ def stream_settings(
     seed: int = 0,
     geometry: bool = False,
     visemes: bool = False,
+    transcript: str = "",
+    language: str = "en",
 ) -> StreamSettings:
     """The stream settings that the command's options describe."""
     return StreamSettings(
@@ -62,7 +64,25 @@ def stream_settings(
         seed=seed,
         geometry=geometry,
         visemes=visemes,
+        transcript=_transcript(transcript, language),
     )
+
+
+def _transcript(given: str, language: str) -> Transcript | None:
+    """The words themselves, or those in the file of that name."""
+    if not given:
+        return None
+    path = Path(given)
+    try:
+        is_file = path.is_file()
+    except OSError:  # a text too long for a file name
+        is_file = False
+    try:
+        return Transcript(path.read_text("utf-8") if is_file else given, language)
+    except (OSError, UnicodeDecodeError) as error:
+        raise typer.BadParameter(
+            f"{path}: cannot be read as UTF-8 text ({error})", param_hint="--transcript"
+        ) from error
 
 
 def model_settings(face: str, emotion: str, device: str) -> FacewaveSettings:

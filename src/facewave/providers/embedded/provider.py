@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 from importlib import resources
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,9 @@ from ...streams import StreamSettings
 from ...timing import SAMPLE_RATE
 from ..base import ProviderInfo
 from .session import EmbeddedSession
+
+if TYPE_CHECKING:
+    from .transcript.session import TranscribedSession
 
 MIN_FPS, MAX_FPS, DEFAULT_FPS = Fraction(24), Fraction(120), Fraction(60)
 
@@ -57,7 +61,7 @@ class EmbeddedProvider:
             loaded=self._network is not None,
         )
 
-    def open(self, settings: StreamSettings) -> EmbeddedSession:
+    def open(self, settings: StreamSettings) -> EmbeddedSession | TranscribedSession:
         """Start a stream at any frame rate from 24 to 120.
 
         Raises:
@@ -73,7 +77,14 @@ class EmbeddedProvider:
             self._load()
             self._open_sessions += 1
             self._free_when_idle = False
-        return EmbeddedSession(self, settings, fps)
+            network = self._network
+        session = EmbeddedSession(self, settings, fps)
+        if settings.transcript is None:
+            return session
+        from .transcript.session import TranscribedSession
+
+        assert network is not None, "loaded above"
+        return TranscribedSession(network, settings.transcript, session)
 
     def allocate(self) -> None:
         """Load the network now. Idempotent."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from typing import TYPE_CHECKING
@@ -61,6 +61,8 @@ class EmbeddedSession:
         # A step with look-ahead L describes the time (j + 1) / 60 s - L: the first ones lie before the audio.
         self._lead = int(Fraction(provider.info.look_ahead, SAMPLE_RATE) * STEP_HZ) - 1
         self._skip = self._lead
+        self._known: Callable[[int, int], NDArray[np.float32]] | None = None
+        self._taken = 0
         self._feeling = VoiceFeeling()
         self._idle = IdleLife(settings.seed)
         self._grid = GridInterpolator(STEP_HZ, fps, int(_WIDTHS[-1]))
@@ -123,6 +125,13 @@ class EmbeddedSession:
             self._listen(np.zeros(missing, np.float32))
         self._ended = True
 
+    def follow(self, known: Callable[[int, int], NDArray[np.float32]]) -> None:
+        """Show these rows, (first, stop) -> shape (stop - first, 12 + 24) at k / 60 s, instead of what is heard.
+
+        Must come before any audio.
+        """
+        self._known = known
+
     def release_if_done(self) -> None:
         """Give the provider its network back once the stream has ended and nothing is left to run."""
         if self._ended and not self.steps_due and not self._released:
@@ -146,6 +155,9 @@ class EmbeddedSession:
         before = min(self._skip, len(rows))
         self._skip -= before
         rows, prosody = rows[before:], prosody[before:]
+        if self._known is not None:
+            rows = self._known(self._taken, self._taken + len(rows))
+        self._taken += len(rows)
         life = self._idle(prosody[:, LEVEL], prosody[:, F0])
         first = self._grid.next_frame
         grid = self._grid.push(np.concatenate([rows, self._feeling(prosody), life], axis=1), self._limit)

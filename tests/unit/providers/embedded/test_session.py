@@ -16,10 +16,17 @@ from facewave.errors import SettingsError
 from facewave.frames import Animation
 from facewave.providers.embedded.articulation import lip_gap
 from facewave.providers.embedded.provider import EmbeddedProvider
+from facewave.providers.embedded.session import EmbeddedSession
 from facewave.settings import EmbeddedSettings, FacewaveSettings
 
 UPPER = [INDEX[name] for name in UPPER_FACE]
 FULL = EmotionSettings(strength=1.0, override_strength=1.0)
+
+
+def hearing(provider: EmbeddedProvider) -> EmbeddedSession:
+    session = provider.open(StreamSettings())
+    assert isinstance(session, EmbeddedSession)
+    return session
 
 
 def animate(clip: Path, **settings: object) -> Animation:
@@ -99,7 +106,7 @@ def test_streams_stepped_together_equal_streams_alone(demo_clip: Path) -> None:
     provider = EmbeddedProvider()
     inputs = [samples[shift : shift + 32000] for shift in (0, 5000, 9000)]
     alone = [facewave.animate(one, provider=provider).weights for one in inputs]
-    sessions = [provider.open(StreamSettings()) for _ in inputs]
+    sessions = [hearing(provider) for _ in inputs]
     frames: list[list[facewave.Frame]] = [[], [], []]
     for at in range(0, 32000, 533):
         for session, one in zip(sessions, inputs, strict=True):

@@ -107,7 +107,7 @@ def ipa_symbols(text: str) -> list[str]:
             continue
         if letter not in NEAREST:
             raise ValueError(
-                f"unknown IPA symbol {letter!r} (U+{ord(letter):04X}) in {text!r}; add it to training/pronounce.py"
+                f"unknown IPA symbol {letter!r} (U+{ord(letter):04X}) in {text!r}; the table NEAREST lacks it"
             )
         symbols.append(letter)
     return symbols

@@ -1,7 +1,7 @@
 """How a mouth moves through a row of timed phones: the curves the network learns to hear.
 
-Each phone pulls twelve articulatory parameters towards its targets (`articulation/phones.tsv`) with a strength that
-depends on its class (`articulation/dominance.tsv`) and fades before and after it (`articulation/timing.tsv`); the
+Each phone pulls twelve articulatory parameters towards its targets (`tables/phones.tsv`) with a strength that
+depends on its class (`tables/dominance.tsv`) and fades before and after it (`tables/timing.tsv`); the
 curve is the weighted mean of all pulls, so neighbours colour each other. Lips that meet, and the lip that meets the
 teeth, do not average: those two gestures are laid over the rest, reach their full value, and close the jaw and the
 lips with them.
@@ -20,8 +20,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from facewave.providers.embedded.articulation import CLASSES, PARAMETERS
-from training.pronounce import SIL, Phone
+from ..articulation import CLASSES, PARAMETERS
+from .pronounce import SIL, Phone
 
 STEP_HZ = 60
 """Curves are sampled at (i + 1) / 60 s: step i of the network has heard the sound up to there."""
@@ -43,7 +43,7 @@ SMOOTHING_S = 0.01
 """Standard deviation of the Gaussian that rounds the corners."""
 
 _OVERSAMPLE = 2
-_FOLDER = Path(__file__).parent / "articulation"
+_FOLDER = Path(__file__).parent / "tables"
 VOWELS = frozenset(CLASSES.index(name) for name in ("a", "e", "i", "o", "u", "y", "er"))
 """Classes of the vowels."""
 _JAW, _CLOSE, _FV, _LOWDN, _UPUP = (PARAMETERS.index(name) for name in ("jaw", "close", "fv", "lowdn", "upup"))
@@ -122,7 +122,7 @@ def curves(
         Shape (n_steps, 12), order of `PARAMETERS`, in [0, 1].
 
     Raises:
-        KeyError: A symbol that `articulation/phones.tsv` lacks.
+        KeyError: A symbol that `tables/phones.tsv` lacks.
     """
     table = rules()
     if not phones:
