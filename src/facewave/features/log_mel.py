@@ -35,6 +35,8 @@ _BLOCK = 256
 _HOP_FRAMES, _HOP_SAMPLES = 3, 400
 """Three feature frames are exactly 400 samples."""
 
+_WITHIN = np.arange(WINDOW)
+
 
 def frame_end(index: int) -> int:
     """One past the last sample of feature frame `index`: round((index + 1) * 16000 / 120)."""
@@ -96,6 +98,11 @@ class LogMel:
         Raises:
             AudioError: `samples` has more than one dimension.
         """
+        return energies(self.windows(samples))
+
+    def windows(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Take samples as `push` does; return the windows of the frames now complete, shape (m, WINDOW), untransformed:
+        those of many streams become energies in one go."""
         chunk = np.asarray(samples, dtype=np.float32)
         if chunk.ndim != 1:
             raise AudioError(
@@ -107,21 +114,20 @@ class LogMel:
         ready = frames_in(self._received)
         index = np.arange(self._emitted, ready, dtype=np.int64)
         starts = (2 * _HOP_SAMPLES * (index + 1) + _HOP_FRAMES) // (2 * _HOP_FRAMES) - WINDOW - first
+        windows = held[starts[:, None] + _WITHIN]
         self._emitted = ready
         # The next frame starts at most WINDOW samples before its end, and its end is past what has been received.
         keep = max(0, frame_end(ready) - WINDOW - first)
         self._tail = held[keep:].copy()
-        return _energies(held, starts)
+        return np.asarray(windows, np.float32)
 
 
-def _energies(held: NDArray[np.float32], starts: NDArray[np.int64]) -> NDArray[np.float32]:
-    out = np.empty((len(starts), N_MELS), dtype=np.float32)
-    if len(starts) == 0:
-        return out
-    windows = np.lib.stride_tricks.sliding_window_view(held, WINDOW)
+def energies(windows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Log-mel energies, shape (m, N_MELS), of windows of samples, shape (m, WINDOW)."""
+    out = np.empty((len(windows), N_MELS), dtype=np.float32)
     taper, filters = _hann(), mel_filters()
-    for begin in range(0, len(starts), _BLOCK):
-        block = windows[starts[begin : begin + _BLOCK]]  # (frames, WINDOW)
+    for begin in range(0, len(windows), _BLOCK):
+        block = windows[begin : begin + _BLOCK]
         spectrum = np.fft.rfft(block * taper, N_FFT)  # (frames, N_FFT / 2 + 1)
         power = np.square(spectrum.real) + np.square(spectrum.imag)
         out[begin : begin + _BLOCK] = np.log(power.astype(np.float32) @ filters + POWER_FLOOR)

@@ -40,6 +40,7 @@ _OCTAVE_BIAS = 0.9
 """A shorter period wins if it repeats this well compared with the best one: half the pitch repeats just as well."""
 
 _BLOCK = 512
+_WITHIN = np.arange(WINDOW)
 _TINY = 1e-12
 
 
@@ -53,6 +54,10 @@ class Prosody:
 
     def push(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
         """Take samples, shape (n,), mono, 16 kHz; return the rows now complete, shape (m, 5), columns as `COLUMNS`."""
+        return analysed(self.windows(samples))
+
+    def windows(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Take samples as `push` does; return the windows of the rows now complete, shape (m, WINDOW)."""
         first = self._received - len(self._held)
         held = np.concatenate([self._held, samples])
         self._received += len(samples)
@@ -62,11 +67,15 @@ class Prosody:
         self._emitted = ready
         keep = max(0, (ready + 1) * SAMPLE_RATE // STEP_HZ - WINDOW - first)
         self._held = held[keep:].copy()
-        rows = np.empty((len(steps), len(COLUMNS)), np.float32)
-        for block in range(0, len(steps), _BLOCK):
-            at = starts[block : block + _BLOCK, None] + np.arange(WINDOW)
-            rows[block : block + _BLOCK] = _analysed(held[at])
-        return rows
+        return np.asarray(held[starts[:, None] + _WITHIN], np.float32)
+
+
+def analysed(windows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Rows for windows of samples, shape (m, WINDOW): shape (m, 5), columns as `COLUMNS`."""
+    rows = np.empty((len(windows), len(COLUMNS)), np.float32)
+    for block in range(0, len(windows), _BLOCK):
+        rows[block : block + _BLOCK] = _analysed(windows[block : block + _BLOCK])
+    return rows
 
 
 _TAPER = np.hanning(WINDOW).astype(np.float32)

@@ -18,6 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import ModelFormatError, SettingsError
+from ...features.log_mel import energies
+from ...features.prosody import analysed
 from ...frames import Frame
 from ...inference.onnx import Network, load_network
 from ...settings import FacewaveSettings
@@ -33,6 +35,8 @@ MIN_FPS, MAX_FPS, DEFAULT_FPS = Fraction(24), Fraction(120), Fraction(60)
 
 _STEPS_PER_RUN = 600
 """At most ten seconds of audio per run, which bounds memory and lets Ctrl-C through."""
+
+_SAMPLES_PER_RUN = 10 * SAMPLE_RATE
 
 
 class EmbeddedProvider:
@@ -103,29 +107,34 @@ class EmbeddedProvider:
         The streams have been fed by `EmbeddedSession.feed` or `end`; equal results to stepping them one by one, up
         to the rounding of batched arithmetic (1e-5).
         """
-        network = self._network
-        assert network is not None, "an open session keeps the network loaded"
         frames: list[list[Frame]] = [[] for _ in sessions]
-        while True:
-            batches: dict[int, list[int]] = defaultdict(list)
-            for i, session in enumerate(sessions):
-                if due := min(session.steps_due, _STEPS_PER_RUN):
-                    batches[due].append(i)
-            if not batches:
-                break
-            for due, members in batches.items():
-                features = np.stack([sessions[i].take_features(due) for i in members])
-                state = np.stack([sessions[i].state for i in members], axis=1)
-                articulation, phones, state = network.run(
-                    {"features": features, "state": state}, ["articulation", "phones", "state_out"]
-                )
-                output = np.concatenate([articulation[:, :, self._head], phones[:, :, self._head]], axis=-1)
-                for row, i in enumerate(members):
-                    sessions[i].state = state[:, row]
-                    frames[i] += sessions[i].take_output(output[row])
+        busy = True
+        while busy:
+            busy = _hear(sessions)
+            busy |= self._answer(sessions, frames)
         for session in sessions:
             session.release_if_done()
         return frames
+
+    def _answer(self, sessions: Sequence[EmbeddedSession], frames: list[list[Frame]]) -> bool:
+        """Run the network over the features that are there, streams with equally many together; whether there were."""
+        network = self._network
+        assert network is not None, "an open session keeps the network loaded"
+        batches: dict[int, list[int]] = defaultdict(list)
+        for i, session in enumerate(sessions):
+            if due := min(session.steps_due, _STEPS_PER_RUN):
+                batches[due].append(i)
+        for due, members in batches.items():
+            features = np.stack([sessions[i].take_features(due) for i in members])
+            state = np.stack([sessions[i].state for i in members], axis=1)
+            articulation, phones, state = network.run(
+                {"features": features, "state": state}, ["articulation", "phones", "state_out"]
+            )
+            output = np.concatenate([articulation[:, :, self._head], phones[:, :, self._head]], axis=-1)
+            for row, i in enumerate(members):
+                sessions[i].state = state[:, row]
+                frames[i] += sessions[i].take_output(output[row])
+        return bool(batches)
 
     def initial_state(self) -> NDArray[np.float32]:
         """The recurrent state a stream starts with, shape (layers, hidden)."""
@@ -147,6 +156,27 @@ class EmbeddedProvider:
     def _release(self) -> None:
         if self._free_when_idle and not self._open_sessions:
             self._network = None
+
+
+def _hear(sessions: Sequence[EmbeddedSession]) -> bool:
+    """Turn the waiting audio of all streams into features at once; whether there was any."""
+    given = [(session, taken) for session in sessions if (taken := session.take_windows(_SAMPLES_PER_RUN))]
+    if not given:
+        return False
+    if len(given) == 1:
+        session, (windows, spoken) = given[0]
+        session.hear(energies(windows), analysed(spoken))
+        return True
+    features = np.split(
+        energies(np.concatenate([mel for _, (mel, _) in given])), np.cumsum([len(mel) for _, (mel, _) in given])[:-1]
+    )
+    prosody = np.split(
+        analysed(np.concatenate([said for _, (_, said) in given])),
+        np.cumsum([len(said) for _, (_, said) in given])[:-1],
+    )
+    for (session, _), heard, tone in zip(given, features, prosody, strict=True):
+        session.hear(heard, tone)
+    return True
 
 
 def _head_of(network: Network, look_ahead: int) -> int:

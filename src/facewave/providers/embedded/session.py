@@ -52,6 +52,7 @@ class EmbeddedSession:
         self._settings = settings
         self._fps = fps
         self._log_mel, self._prosody = LogMel(), Prosody()
+        self._unheard: list[NDArray[np.float32]] = []
         self._features = np.empty((0, N_MELS), np.float32)
         self._heard = np.empty((0, len(PROSODY_COLUMNS)), np.float32)
         self._received = 0
@@ -91,6 +92,7 @@ class EmbeddedSession:
     def cancel(self) -> None:
         """Drop the stream. Idempotent."""
         self._ended = True
+        self._unheard = []
         self._features = self._features[:0]
         self.release_if_done()
 
@@ -107,7 +109,7 @@ class EmbeddedSession:
         if emotion is not None:
             self._emotion.replace_from(emotion)
         self._received += len(samples)
-        self._listen(samples)
+        self._unheard.append(samples.copy())
 
     def end(self) -> None:
         """Declare the end of the audio without running the network yet.
@@ -122,7 +124,7 @@ class EmbeddedSession:
         steps = self._grid.rows_needed(self._limit) + self._lead
         missing = -(-steps * SAMPLE_RATE // int(STEP_HZ)) - self._received
         if self._limit and missing > 0:
-            self._listen(np.zeros(missing, np.float32))
+            self._unheard.append(np.zeros(missing, np.float32))
         self._ended = True
 
     def follow(self, known: Callable[[int, int], NDArray[np.float32]]) -> None:
@@ -134,9 +136,23 @@ class EmbeddedSession:
 
     def release_if_done(self) -> None:
         """Give the provider its network back once the stream has ended and nothing is left to run."""
-        if self._ended and not self.steps_due and not self._released:
+        if self._ended and not self._unheard and not self.steps_due and not self._released:
             self._released = True
             self._provider.session_ended()
+
+    def take_windows(self, most: int) -> tuple[NDArray[np.float32], NDArray[np.float32]] | None:
+        """Hand over what the next audio, at most so many samples, adds to hear: windows for log-mel energies and for
+        prosody, shapes (m, 400) and (n, 640); None when all has been handed over."""
+        if not self._unheard:
+            return None
+        waiting = np.concatenate(self._unheard)
+        self._unheard = [waiting[most:]] if len(waiting) > most else []
+        return self._log_mel.windows(waiting[:most]), self._prosody.windows(waiting[:most])
+
+    def hear(self, features: NDArray[np.float32], prosody: NDArray[np.float32]) -> None:
+        """Take back the energies (m, 64) and the prosody (n, 5) of those windows."""
+        self._features = np.concatenate([self._features, features])
+        self._heard = np.concatenate([self._heard, prosody])
 
     @property
     def steps_due(self) -> int:
@@ -162,10 +178,6 @@ class EmbeddedSession:
         first = self._grid.next_frame
         grid = self._grid.push(np.concatenate([rows, self._feeling(prosody), life], axis=1), self._limit)
         return self._frames(first, grid) if len(grid) else []
-
-    def _listen(self, samples: NDArray[np.float32]) -> None:
-        self._features = np.concatenate([self._features, self._log_mel.push(samples)])
-        self._heard = np.concatenate([self._heard, self._prosody.push(samples)])
 
     def _frames(self, first: int, grid: NDArray[np.float32]) -> list[Frame]:
         """Frames from number `first` on; `grid` holds all that was heard, at their times."""
