@@ -222,14 +222,23 @@ def _indices(*names: str) -> list[int]:
 
 _BLINKS = _indices("eyeBlinkLeft", "eyeBlinkRight")
 # Seen from the face itself: looking to its right turns the right eye out and the left eye in.
-_RIGHT, _LEFT = _indices("eyeLookOutRight", "eyeLookInLeft"), _indices("eyeLookInRight", "eyeLookOutLeft")
-_UP, _DOWN = _indices("eyeLookUpLeft", "eyeLookUpRight"), _indices("eyeLookDownLeft", "eyeLookDownRight")
-_BROWS = np.zeros(len(CHANNELS), np.float32)
-_BROWS[_indices("browInnerUp")] = 0.8
-_BROWS[_indices("browOuterUpLeft", "browOuterUpRight")] = 0.9
-_BREATH = np.zeros(len(CHANNELS), np.float32)
-_BREATH[_indices("noseSneerLeft", "noseSneerRight")] = 0.03
-_BREATH[_indices("jawOpen")] = 0.012
+_GAZE = {
+    "eyeLookOutRight": (1, 0), "eyeLookInLeft": (1, 0), "eyeLookInRight": (-1, 0), "eyeLookOutLeft": (-1, 0),
+    "eyeLookUpLeft": (0, 1), "eyeLookUpRight": (0, 1), "eyeLookDownLeft": (0, -1), "eyeLookDownRight": (0, -1),
+}  # fmt: skip
+_EYES = _indices(*_GAZE)
+_TURN = (np.array(list(_GAZE.values()), np.float32) / np.float32(EYE_RANGE_DEG)).T.copy()
+"""Shape (2, 8): weight of each eye channel per degree right and up; what comes out negative is 0."""
+
+_ADDED = np.zeros((2, len(CHANNELS)), np.float32)
+"""Shape (2, 68): what raised brows and a drawn breath add."""
+_ADDED[0, _indices("browInnerUp")] = 0.8
+_ADDED[0, _indices("browOuterUpLeft", "browOuterUpRight")] = 0.9
+_ADDED[1, _indices("noseSneerLeft", "noseSneerRight")] = 0.03
+_ADDED[1, _indices("jawOpen")] = 0.012
+_GAZE_COLUMNS, _ADDED_COLUMNS = slice(1, 3), slice(3, 5)
+_LOWERED_LIDS = 0.25
+"""Part of a look down that the lids follow."""
 
 
 def add_idle(weights: NDArray[np.float32], rows: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -242,10 +251,9 @@ def add_idle(weights: NDArray[np.float32], rows: NDArray[np.float32]) -> NDArray
     Returns:
         Shape (frames, 68). A blink closes what an expression left open; looking down lowers the lids a little.
     """
-    blink, right, up, brow, breath = (rows[:, i, None] for i in range(5))
-    out = weights + (brow * _BROWS + breath * _BREATH) * np.clip(1 - weights, 0, 1)
-    for channels, degrees in ((_RIGHT, right), (_LEFT, -right), (_UP, up), (_DOWN, -up)):
-        out[:, channels] += np.clip(degrees / EYE_RANGE_DEG, 0, 1)
-    lids = np.maximum(blink, 0.25 * np.clip(-up / EYE_RANGE_DEG, 0, 1))
-    out[:, _BLINKS] = np.maximum(out[:, _BLINKS], lids)
+    out = weights + (rows[:, _ADDED_COLUMNS] @ _ADDED) * np.clip(1 - weights, 0, 1)
+    turned = np.clip(rows[:, _GAZE_COLUMNS] @ _TURN, 0, 1)
+    out[:, _EYES] += turned
+    lids = np.maximum(rows[:, 0], _LOWERED_LIDS * turned[:, -1])
+    out[:, _BLINKS] = np.maximum(out[:, _BLINKS], lids[:, None])
     return np.asarray(out, np.float32)
