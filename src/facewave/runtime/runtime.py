@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import difflib
 import logging
 import threading
 from collections.abc import Mapping
@@ -15,28 +14,24 @@ from types import TracebackType
 from typing import Any, Literal, Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from ..audio.clip import MAX_CHANNELS, AudioClip, as_float32, from_array
+from ..audio.clip import AudioClip, from_array
 from ..audio.files import read_audio
-from ..audio.resample import MAX_RATE, MIN_RATE
-from ..emotions import EmotionSettings, EmotionTrack
-from ..errors import AudioError, SessionError, SettingsError, UnknownProviderError
-from ..providers import DEFAULT, open_provider, provider_names
+from ..errors import SessionError, SettingsError
 from ..providers.base import Provider
 from ..settings import FacewaveSettings, RemoteSettings, load_settings
 from ..streams import StreamSettings
-from .connection import SECTIONS, merged, override_of, require_address, shown, with_overrides
 from .consumers import AudioFormat, Consumer, Player
 from .delivery import Delivery, Ending, SendResult
+from .inputs import EmotionLike, checked_rate, checked_samples, emotion_of
 from .pacing import INITIAL_S, Mode, Pacing
+from .providers import RuntimeProviders
 from .resources import ProviderSlot
-from .sessions import ClipStream, Emotion, Piece, stream_settings
+from .sessions import ClipStream, Piece, stream_settings
 from .workers import Threads, Workers
 
 log = logging.getLogger("facewave.runtime")
-
-EmotionLike = EmotionSettings | EmotionTrack | Mapping[str, float]
 
 IDLE_TIMEOUT_S = 30.0
 """Seconds after which a clip that gets no samples is ended."""
@@ -77,17 +72,14 @@ class Runtime:
         """
         if not idle_timeout_s > 0:
             raise SettingsError(f"idle timeout: found {idle_timeout_s} s, expected seconds above 0")
-        self._settings = load_settings() if settings is None else settings
         self._workers = workers or Threads()
+        self._providers = RuntimeProviders(load_settings() if settings is None else settings, self._workers)
         self._idle_timeout_s = idle_timeout_s
         self._lock = threading.Lock()
         self._entries: dict[int, _Entry] = {}
         self._running: set[ClipStream] = set()
-        self._slots: dict[object, ProviderSlot] = {}
-        self._overrides: dict[str, RemoteSettings] = {}
         self._mode: Literal["default"] | Mode = "default"
         self._initial_s: float | None = None
-        self._names = provider_names()
         self._closed = False
 
     def __enter__(self) -> Self:
@@ -100,8 +92,7 @@ class Runtime:
 
     def available_providers(self) -> list[str]:
         """Names of the providers, the default first."""
-        default = self._resolved("")
-        return [default, *(name for name in self._names if name != default)]
+        return self._providers.names()
 
     def set_connection_info(
         self,
@@ -124,23 +115,11 @@ class Runtime:
         Raises:
             UnknownProviderError: No such provider.
         """
-        name = self._resolved(provider)
-        if name not in SECTIONS:
-            log.warning("%s: is not a remote provider, connection settings have no effect on it", name)
-            return
         texts: dict[str, Any] = {
             "url": url, "api_key": api_key, "function_id": function_id, "function_version": function_version,
             "ca_file": ca_file, "cert_file": cert_file, "key_file": key_file,
         }  # fmt: skip
-        override = override_of(RemoteSettings(**texts))
-        if timeout_s is not None:
-            override = merged(override, RemoteSettings(timeout_s=timeout_s))
-        with self._lock:
-            before = self._slot_key(name)
-            self._overrides[name] = override
-            stale = self._slots.pop(before, None) if self._slot_key(name) != before else None
-        if stale is not None:
-            self._background(stale.free, f"free {name}")
+        self._providers.connect(provider, RemoteSettings(**texts), timeout_s)
 
     def connection_info(self, provider: str = "") -> RemoteSettings:
         """The connection settings in force, overrides laid over the project's, the key masked.
@@ -150,11 +129,7 @@ class Runtime:
         Raises:
             UnknownProviderError: No such provider.
         """
-        name = self._resolved(provider)
-        if name not in SECTIONS:
-            log.warning("%s: is not a remote provider, these are the project's settings for RemoteA2F", name)
-        defaults = getattr(self._settings, SECTIONS.get(name, "remote"))
-        return shown(merged(defaults, self._overrides.get(name)))
+        return self._providers.connection(provider)
 
     def override_burst_mode(self, mode: Literal["default", "burst", "real time"]) -> None:
         """Choose how the clips that begin from now on are sent; `default` is real time.
@@ -184,8 +159,8 @@ class Runtime:
         Raises:
             UnknownProviderError, ProviderUnavailableError: There is no such provider, or it has no address.
         """
-        name, slot = self._slot(provider)
-        self._background(slot.allocate, f"allocate {name}")
+        self._check_usable()
+        self._providers.allocate(provider)
 
     def free(self, provider: str | Provider = "") -> None:
         """Hint that a provider will not be used soon: it is freed once its clips have ended. Returns at once.
@@ -193,11 +168,7 @@ class Runtime:
         Raises:
             UnknownProviderError: There is no such provider.
         """
-        with self._lock:
-            key = self._slot_key(self._resolved(provider)) if isinstance(provider, str) else id(provider)
-            slot = self._slots.get(key)
-        if slot is not None:
-            self._background(slot.free, "free")
+        self._providers.free(provider)
 
     # Whole clips
 
@@ -355,9 +326,9 @@ class Runtime:
             SessionError: Provider, rate, channels or sample type differ from the clip's first call.
             AudioError, SettingsError, UnknownProviderError, ProviderUnavailableError: As `animate_clip`.
         """
-        audio = AudioFormat(_checked_rate(sample_rate), channels)
-        taken = _checked_samples(samples, channels)
-        feeling = _emotion(emotion)
+        audio = AudioFormat(checked_rate(sample_rate), channels)
+        taken = checked_samples(samples, channels)
+        feeling = emotion_of(emotion)
         with self._lock:
             self._check_usable()
             entry = self._open_entry(consumer)
@@ -375,7 +346,7 @@ class Runtime:
                 if entry.stream.ending is not None:
                     return self._swallow(entry, end_of_samples)
             # No clip is open, or the one that was has just been ended for being idle.
-            name, slot = self._slot_locked(provider)
+            name, slot = self._providers.slot(provider)
             first = stream_settings(settings, feeling, dict(face_parameters or {}), one_call=end_of_samples)
             stream, before = self._made(consumer, name, slot, first, audio)
             self._entries[id(consumer)] = _Entry(
@@ -421,7 +392,6 @@ class Runtime:
             self._closed = True
             entries, self._entries = list(self._entries.values()), {}
             running = list(self._running)
-            slots, self._slots = list(self._slots.values()), {}
         for entry in entries:
             entry.stream.end(Ending("closed"))
         for stream in running:
@@ -430,8 +400,7 @@ class Runtime:
                 self._workers.wait(stream.workers_ended, timeout_s)
             except (TimeoutError, FutureTimeoutError):
                 log.warning("[clip %d] %s did not stop within %g s", stream.number, stream.provider, timeout_s)
-        for slot in slots:
-            slot.free()
+        self._providers.close()
 
     # Beneath
 
@@ -444,10 +413,10 @@ class Runtime:
         provider: str | Provider,
         settings: StreamSettings | None,
     ) -> Delivery:
-        first = stream_settings(settings, _emotion(emotion), dict(face_parameters or {}), one_call=True)
+        first = stream_settings(settings, emotion_of(emotion), dict(face_parameters or {}), one_call=True)
         with self._lock:
             self._check_usable()
-            name, slot = self._slot_locked(provider)
+            name, slot = self._providers.slot(provider)
             stream, before = self._made(consumer, name, slot, first, None)
             self._entries[id(consumer)] = _Entry(consumer, stream, False, "", None)
             delivery = Delivery(self._workers, stream.over)
@@ -512,7 +481,7 @@ class Runtime:
 
     def _check_match(self, entry: _Entry, audio: AudioFormat, sample_type: str, provider: str | Provider) -> None:
         fixed = entry.stream.audio or audio
-        asked = provider if not isinstance(provider, str) else self._resolved(provider)
+        asked = provider if not isinstance(provider, str) else self._providers.resolved(provider)
         name = entry.stream.provider if provider == "" else asked if isinstance(asked, str) else asked.info.name
         pairs = (
             ("provider", name, entry.stream.provider),
@@ -530,38 +499,6 @@ class Runtime:
     def _pacing(self) -> Pacing:
         mode: Mode = "real time" if self._mode == "default" else self._mode
         return Pacing(mode, INITIAL_S if self._initial_s is None else self._initial_s)
-
-    def _resolved(self, provider: str) -> str:
-        wanted = provider if provider and provider.lower() != "default" else self._settings.provider or DEFAULT
-        for name in self._names:
-            if name.lower() == wanted.lower():
-                return name
-        near = difflib.get_close_matches(wanted, self._names, n=1, cutoff=0.5)
-        hint = f" (did you mean {near[0]}?)" if near else ""
-        raise UnknownProviderError(f"unknown provider {wanted!r}{hint}, expected one of: {', '.join(self._names)}")
-
-    def _slot(self, provider: str | Provider) -> tuple[str, ProviderSlot]:
-        with self._lock:
-            self._check_usable()
-            return self._slot_locked(provider)
-
-    def _slot_locked(self, provider: str | Provider) -> tuple[str, ProviderSlot]:
-        if not isinstance(provider, str):
-            name = provider.info.name
-            return name, self._slots.setdefault(id(provider), ProviderSlot(name, lambda: provider))
-        name = self._resolved(provider)
-        settings = with_overrides(self._settings, name, self._overrides.get(name))
-        require_address(settings, name)
-        return name, self._slots.setdefault(
-            self._slot_key(name), ProviderSlot(name, partial(open_provider, name, settings))
-        )
-
-    def _slot_key(self, name: str) -> object:
-        section = SECTIONS.get(name)
-        return (name, merged(getattr(self._settings, section), self._overrides.get(name)) if section else None)
-
-    def _background(self, work: Any, name: str) -> None:
-        self._workers.start(_Once(work, name), name)
 
     def _check_usable(self) -> None:
         if self._closed:
@@ -582,46 +519,5 @@ class Runtime:
             raise
 
 
-class _Once:
-    """A task of one step whose failure is logged."""
-
-    def __init__(self, work: Any, name: str) -> None:
-        self._work, self._name = work, name
-
-    def step(self, now: float) -> None:
-        try:
-            self._work()
-        except Exception as error:
-            log.error("%s: %s", self._name, error)
-
-
 def _interrupt(consumer: Consumer, ending: Ending) -> bool:
     return isinstance(consumer, Player) and consumer.interrupt(ending)
-
-
-def _emotion(emotion: EmotionLike | None) -> Emotion | None:
-    return EmotionSettings(overrides=emotion) if isinstance(emotion, Mapping) else emotion
-
-
-def _checked_rate(sample_rate: int) -> int:
-    if not MIN_RATE <= sample_rate <= MAX_RATE:
-        raise AudioError(f"sample rate: found {sample_rate} Hz, expected {MIN_RATE} to {MAX_RATE} Hz")
-    return int(sample_rate)
-
-
-def _checked_samples(samples: ArrayLike, channels: int) -> NDArray[Any]:
-    """A copy of the samples as (n, channels), int16 or float32.
-
-    Raises:
-        AudioError: Another type or shape, or samples that are not finite.
-    """
-    if not 1 <= channels <= MAX_CHANNELS:
-        raise AudioError(f"audio samples: found {channels} channels, expected 1 or 2")
-    array = np.asarray(samples)
-    if array.ndim == 1:
-        if len(array) % channels:
-            raise AudioError(f"audio samples: found {len(array)} values, expected a multiple of {channels} channels")
-        array = array.reshape(-1, channels)
-    if array.ndim != 2 or array.shape[1] != channels:
-        raise AudioError(f"audio samples: found shape {array.shape}, expected (n,) or (n, {channels})")
-    return array.copy() if array.dtype == np.int16 else as_float32(array.copy())

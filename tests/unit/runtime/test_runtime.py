@@ -455,8 +455,8 @@ def remote(monkeypatch: pytest.MonkeyPatch) -> list[FacewaveSettings]:
         opened.append(settings)
         return ScriptedProvider(name)
 
-    monkeypatch.setattr("facewave.runtime.runtime.provider_names", lambda: ["Embedded", "RemoteA2F", "LegacyA2F"])
-    monkeypatch.setattr("facewave.runtime.runtime.open_provider", fake_open)
+    monkeypatch.setattr("facewave.runtime.providers.provider_names", lambda: ["Embedded", "RemoteA2F", "LegacyA2F"])
+    monkeypatch.setattr("facewave.runtime.providers.open_provider", fake_open)
     return opened
 
 
