@@ -19,7 +19,8 @@ from pathlib import Path
 
 import numpy as np
 
-from facewave.errors import FacewaveError
+from facewave.errors import FacewaveError, TranscriptError
+from facewave.streams import Transcript
 
 from . import peers
 from .clips import Clip, human_clips, synthetic_clips
@@ -182,7 +183,16 @@ def streaming(bench: Bench, system: Facewave) -> None:
     bench.results["streaming"] = {"largest_difference": worst, "rest": at_rest}
 
 
-def peer_tables(bench: Bench, moved: dict[str, list[Weights]], quick: bool) -> dict[str, Rows]:
+def told(system: Facewave, clips: list[Clip]) -> list[Weights] | None:
+    """The clips with their words told; None where that cannot be done."""
+    try:
+        return [system.weights(clip.samples, words=Transcript(clip.text)) for clip in clips]
+    except TranscriptError as error:
+        say(f"words not told: {error}")
+        return None
+
+
+def peer_tables(bench: Bench, system: Facewave, moved: dict[str, list[Weights]], quick: bool) -> dict[str, Rows]:
     """English clips of both kinds through every peer that is installed, beside facewave and the floors."""
     tables: dict[str, Rows] = {}
     share = 0.3 if quick else 1.0
@@ -203,6 +213,8 @@ def peer_tables(bench: Bench, moved: dict[str, list[Weights]], quick: bool) -> d
             rows.append((name, bench.score(chosen, [weights[i] for i in chosen])))
         rows.append(("rules (ceiling)", bench.score(chosen, [bench.truths[i] for i in chosen])))
         clips = [bench.clips[i] for i in chosen]
+        if (words := told(system, clips)) is not None:
+            rows.append(("facewave, words told", bench.score(chosen, words)))
         rows.append(("loudness (floor)", bench.score(chosen, [loudness(clip.samples) for clip in clips])))
         for peer in peers.PEERS:
             if reason := peers.why_not(peer):
@@ -248,7 +260,7 @@ def main(arguments: list[str] | None = None) -> None:
     robustness(bench, main_system, options.quick)
     streaming(bench, main_system)
     with_peers = not options.quick if options.peers is None else options.peers
-    tables = peer_tables(bench, moved, options.quick) if with_peers else {}
+    tables = peer_tables(bench, main_system, moved, options.quick) if with_peers else {}
     if not tables:
         tables = {GROUPS[key]: list(rows.items()) for key in GROUPS if isinstance(rows := bench.results.get(key), dict)}
     longest = sorted((len(bench.truths[i]), i) for i in bench.group("human") or range(len(bench.clips)))

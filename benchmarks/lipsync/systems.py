@@ -15,7 +15,7 @@ from facewave.providers.embedded.articulation import to_blendshapes
 from facewave.providers.embedded.provider import EmbeddedProvider
 from facewave.providers.embedded.transcript.coarticulation import curves
 from facewave.settings import EmbeddedSettings, FacewaveSettings
-from facewave.streams import StreamSettings
+from facewave.streams import StreamSettings, Transcript
 
 from .clips import SAMPLE_RATE, Clip
 from .scores import FPS
@@ -43,10 +43,10 @@ class Facewave:
         self.cpu_s = 0.0
         self.audio_s = 0.0
 
-    def weights(self, samples: NDArray[np.float32], chunk: int = 0) -> Weights:
-        """Frames of a clip pushed in pieces of `chunk` samples (0: all at once)."""
+    def weights(self, samples: NDArray[np.float32], chunk: int = 0, words: Transcript | None = None) -> Weights:
+        """Frames of a clip pushed in pieces of `chunk` samples (0: all at once), with its words where they are told."""
         started = time.process_time()
-        session = self._provider.open(StreamSettings())
+        session = self._provider.open(StreamSettings(transcript=words))
         size = chunk or max(len(samples), 1)
         frames = [frame for i in range(0, len(samples), size) for frame in session.push(samples[i : i + size])]
         frames += session.finish()
