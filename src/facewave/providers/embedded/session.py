@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from ...animation.asymmetry import Asymmetry
 from ...animation.emotion import EmotionPostProcessor, EmotionPostSettings
-from ...animation.expression import add_expression
+from ...animation.expression import Expression
 from ...animation.face import FaceControl
 from ...animation.idle import COLUMNS as IDLE_COLUMNS
 from ...animation.idle import IdleLife, add_idle
@@ -41,6 +42,7 @@ TRANSITION_S = 0.5
 
 _FEATURES_PER_STEP = 2
 _CLOSE, _LABIODENTAL = PARAMETERS.index("close"), PARAMETERS.index("fv")
+_SILENT = CLASSES.index("sil")
 _WIDTHS = np.cumsum([len(PARAMETERS), len(CLASSES), len(SCORES), len(IDLE_COLUMNS)])
 
 
@@ -65,6 +67,8 @@ class EmbeddedSession:
         self._idle = IdleLife(settings.seed)
         self._grid = GridInterpolator(STEP_HZ, fps, int(_WIDTHS[-1]))
         self._emotion = _Emotion(settings.emotion, settings.emotion_track, fps)
+        self._expression = Expression(fps, settings.seed, vary=settings.idle)
+        self._asymmetry = Asymmetry(fps, settings.seed)
         self._face = FaceControl(settings.face_parameters, fps)
         self._shaping = BlendShapeShaping(CHANNELS, settings.multipliers, settings.offsets, clamp=settings.clamp)
         self._info = StreamInfo(fps, CHANNELS)
@@ -160,11 +164,11 @@ class EmbeddedSession:
         articulation, phones, scores, life, _ = np.split(grid, _WIDTHS, axis=1)
         index = np.arange(first, first + len(grid), dtype=np.int64)
         emotion = self._emotion(scores, index * SAMPLE_RATE * self._fps.denominator // self._fps.numerator)
-        closure = np.maximum(articulation[:, _CLOSE], articulation[:, _LABIODENTAL])
-        weights = add_expression(to_blendshapes(articulation), emotion, closure)
+        lips, bite = articulation[:, _CLOSE], articulation[:, _LABIODENTAL]
+        weights = self._expression(to_blendshapes(articulation), emotion, lips, bite, phones[:, _SILENT])
         if self._settings.idle:
-            weights = add_idle(weights, life)
-        weights = self._shaping(self._face(weights, closure))
+            weights = self._asymmetry(add_idle(weights, life))
+        weights = self._shaping(self._face(weights, np.maximum(lips, bite)))
         visemes = to_visemes(phones) if self._settings.visemes else [None] * len(index)
         head = life[:, -3:] if self._settings.idle else [None] * len(index)
         return [
