@@ -22,49 +22,55 @@ from .waves import SlowWaves
 
 # Both sides are meant where a name carries neither Left nor Right but exists only in pairs.
 _POSES: Mapping[str, Mapping[str, float]] = {
-    "amazement": {"browInnerUp": 0.65, "browOuterUp": 0.75, "eyeWide": 0.6, "jawOpen": 0.25},
+    "amazement": {"browInnerUp": 0.85, "browOuterUp": 1.0, "eyeWide": 0.85, "jawOpen": 0.35},
     "anger": {
-        "browDown": 0.85, "eyeSquint": 0.35, "noseSneer": 0.3, "mouthFrown": 0.2, "mouthPress": 0.15, "jawForward": 0.1,
+        "browDown": 1.0, "eyeSquint": 0.6, "noseSneer": 0.25, "mouthFrown": 0.5, "mouthPress": 0.5,
+        "mouthShrugLower": 0.2, "jawForward": 0.3,
     },
     "cheekiness": {
-        "mouthSmileLeft": 0.6, "mouthSmileRight": 0.25, "mouthDimpleLeft": 0.3, "browOuterUpLeft": 0.5,
-        "eyeSquintRight": 0.3, "cheekSquintLeft": 0.3,
+        "mouthSmileLeft": 0.8, "mouthSmileRight": 0.15, "mouthDimpleLeft": 0.4, "mouthLeft": 0.15,
+        "browOuterUpLeft": 0.8, "browDownRight": 0.35, "eyeSquintRight": 0.45, "cheekSquintLeft": 0.4,
     },
     "disgust": {
-        "noseSneer": 0.85, "mouthUpperUp": 0.1, "browDown": 0.35, "mouthFrown": 0.3, "cheekSquint": 0.25,
-        "eyeSquint": 0.25,
+        "noseSneer": 0.9, "mouthUpperUp": 0.1, "browDown": 0.5, "mouthFrown": 0.55, "cheekSquint": 0.4,
+        "eyeSquint": 0.45, "mouthShrugLower": 0.15,
     },
-    "fear": {"browInnerUp": 0.75, "browOuterUp": 0.35, "browDown": 0.15, "eyeWide": 0.7, "mouthStretch": 0.4},
+    "fear": {
+        "browInnerUp": 1.0, "browOuterUp": 0.45, "browDown": 0.2, "eyeWide": 1.0, "mouthStretch": 0.65, "jawOpen": 0.2,
+    },
     "grief": {
-        "browInnerUp": 0.85, "browDown": 0.2, "mouthFrown": 0.65, "mouthShrugLower": 0.3, "eyeSquint": 0.35,
-        "cheekSquint": 0.2,
+        "browInnerUp": 1.0, "browDown": 0.45, "mouthFrown": 1.0, "mouthShrugLower": 0.35, "eyeSquint": 0.8,
+        "cheekSquint": 0.45, "mouthStretch": 0.25, "eyeLookDown": 0.15,
     },
-    "joy": {"mouthSmile": 0.7, "cheekSquint": 0.55, "eyeSquint": 0.25, "mouthDimple": 0.15},
+    "joy": {"mouthSmile": 0.85, "cheekSquint": 0.7, "eyeSquint": 0.35, "mouthDimple": 0.2, "browOuterUp": 0.15},
     "outofbreath": {
-        "jawOpen": 0.25, "browInnerUp": 0.35, "noseSneer": 0.15, "mouthUpperUp": 0.05, "mouthLowerDown": 0.06,
-        "mouthFrown": 0.1, "eyeSquint": 0.1,
+        "jawOpen": 0.35, "browInnerUp": 0.55, "noseSneer": 0.15, "mouthUpperUp": 0.05, "mouthLowerDown": 0.06,
+        "eyeSquint": 0.35, "mouthFrown": 0.1,
     },
     "pain": {
-        "browDown": 0.65, "eyeSquint": 0.65, "cheekSquint": 0.45, "noseSneer": 0.4, "mouthStretch": 0.35,
-        "mouthUpperUp": 0.08,
+        "browDown": 0.9, "browInnerUp": 0.3, "eyeSquint": 1.0, "cheekSquint": 0.7, "noseSneer": 0.5,
+        "mouthStretch": 0.55, "mouthUpperUp": 0.08, "mouthFrown": 0.2,
     },
-    "sadness": {"browInnerUp": 0.65, "browDown": 0.1, "mouthFrown": 0.45, "mouthShrugLower": 0.15, "eyeSquint": 0.12},
+    "sadness": {
+        "browInnerUp": 0.95, "browDown": 0.1, "mouthFrown": 0.8, "mouthShrugLower": 0.3, "eyeSquint": 0.35,
+        "eyeLookDown": 0.3,
+    },
 }  # fmt: skip
 
-_LIFTING, _LOWERING = ("mouthUpperUp",), ("mouthLowerDown", "mouthFunnel")
+_LIFTING, _LOWERING = ("mouthUpperUp", "noseSneer"), ("mouthLowerDown", "mouthFunnel")
 """Channels that part the lips from above and from below; speech overrules them while the lips must touch."""
 
-_GIVES_WAY = 0.5
-"""Part of the open jaw and the lifted lip of a pose that a closure takes away. Taking all would make the jaw jump with
-every consonant, which reads as more speech than there is."""
+_GIVES_WAY, _CHIN_FOLLOWS = 0.5, 0.5
+"""Part of a lifted lip that a closure takes away, and how far the lower lip rises to the rest. Taking all would make
+the face jump with every consonant."""
 
-_NEAR, _SHUT = 0.25, 0.75
-"""Closures that begin to hold the pose back, and that hold it back fully."""
+_SHUT, _JAW_SHUT = 0.75, 0.45
+"""Closures that hold a pose's lips and its jaw back fully; a third of that begins to."""
 
-_JAW_IN_SPEECH, _SPEAK_S, _HUSH_S = 0.15, 0.08, 0.5
+_JAW_IN_SPEECH, _SPEAK_S, _HUSH_S = 0.15, 0.05, 0.5
 """Share of a pose's open jaw that shows during speech, and how fast speech takes it and gives it back."""
 
-_LIPS_VARY = 0.2
+_LIPS_VARY = 0.15
 """The lower face wanders by this share of the variation only: people read speech from it."""
 
 
@@ -113,7 +119,8 @@ POSES = _pose_matrix()
 """Shape (10, 68): weights that each emotion adds at full strength."""
 
 _LIFTS_UPPER = np.array([name.startswith(_LIFTING) for name in CHANNELS])
-_JAW, _CLOSE = INDEX["jawOpen"], INDEX["mouthClose"]
+_JAW, _CHIN = INDEX["jawOpen"], INDEX["mouthShrugLower"]
+_SNEER = [INDEX["noseSneerLeft"], INDEX["noseSneerRight"]]
 _LOWERS = np.array([name.startswith(_LOWERING) for name in CHANNELS])
 _UPPER = np.array([name in UPPER_FACE for name in CHANNELS])
 _UPPER_POSES, _LOWER_POSES = POSES * _UPPER, POSES * ~_UPPER
@@ -209,18 +216,18 @@ def combined(
     open the lips give way where lips meet (`closure`) or lip meets teeth (`bite`, which leaves the upper lip alone),
     shapes (frames,), 0..1.
     """
-    met = _firm(closure)
+    met = _firm(closure, _SHUT)
+    held = met if bite is None else np.maximum(met, _firm(bite, _SHUT))
     pose = np.minimum(pose, 1)
-    held = met if bite is None else np.maximum(met, _firm(bite))
     pose[:, _LIFTS_UPPER] *= 1 - _GIVES_WAY * met
     pose[:, _LOWERS] *= 1 - held
-    pose[:, _JAW] *= 1 - _GIVES_WAY * held[:, 0]
-    # What is left of the open jaw is undone at the lips, as a closure in speech does.
-    pose[:, _CLOSE] += pose[:, _JAW] * held[:, 0]
+    pose[:, [_JAW]] *= 1 - _firm(closure if bite is None else np.maximum(closure, bite), _JAW_SHUT)
+    # A lip lifted with the nose is met by the other one.
+    pose[:, [_CHIN]] += _CHIN_FOLLOWS * met * pose[:, _SNEER].mean(axis=1, keepdims=True)
     return np.where(pose > 0, np.minimum(weights + pose, np.maximum(weights, 1)), weights).astype(np.float32)
 
 
-def _firm(closure: NDArray[np.float32]) -> NDArray[np.float32]:
-    """0..1, shape (frames, 1): lips that only come near each other leave the pose alone."""
-    share = np.clip((closure - _NEAR) / (_SHUT - _NEAR), 0, 1)[:, None]
+def _firm(closure: NDArray[np.float32], shut: float) -> NDArray[np.float32]:
+    """0..1, shape (frames, 1), 1 from `shut` on: lips that only come near each other leave the pose alone."""
+    share = np.clip((closure - shut / 3) / (shut * 2 / 3), 0, 1)[:, None]
     return np.asarray(share * share * (3 - 2 * share), np.float32)

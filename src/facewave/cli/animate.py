@@ -73,7 +73,8 @@ def animate(
         str, typer.Option(metavar="PATH", help="LocalA2F: a model folder, or a model's name in the store.")
     ] = "",
     emotion_model: Annotated[
-        str, typer.Option(metavar="PATH", help="LocalA2F: Audio2Emotion folder or name; `none` for no detection.")
+        str,
+        typer.Option(metavar="PATH", help="Embedded, LocalA2F: Audio2Emotion folder or name; `none` for no detection."),
     ] = "",
     device: Annotated[
         str, typer.Option(help="LocalA2F: cpu, cuda, tensorrt, coreml or directml. Default: models.device, cpu.")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import threading
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from importlib import resources
 from pathlib import Path
@@ -22,7 +22,7 @@ from ...inference.onnx import Network, load_network
 from ...settings import FacewaveSettings
 from ...streams import StreamSettings
 from ...timing import SAMPLE_RATE
-from ..base import ProviderInfo
+from ..base import EmotionListener, ProviderInfo
 from .session import EmbeddedSession
 
 MIN_FPS, MAX_FPS, DEFAULT_FPS = Fraction(24), Fraction(120), Fraction(60)
@@ -34,9 +34,25 @@ _STEPS_PER_RUN = 600
 class EmbeddedProvider:
     """The bundled model. One network serves every stream; it loads in a fraction of a second."""
 
-    def __init__(self, settings: FacewaveSettings | None = None, model: Path | None = None) -> None:
-        """Args: project settings (`[embedded]`), and another network file of the same form for experiments."""
-        self._look_ahead_ms = (settings or FacewaveSettings()).embedded.look_ahead_ms
+    def __init__(
+        self,
+        settings: FacewaveSettings | None = None,
+        model: Path | None = None,
+        *,
+        listener: Callable[[str], EmotionListener] | None = None,
+    ) -> None:
+        """Prepare; nothing is loaded yet.
+
+        Args:
+            settings: Project settings (`[embedded]`).
+            model: Another network file of the same form, for experiments.
+            listener: Loads the emotion detector that `embedded.emotion_model` names.
+        """
+        chosen = (settings or FacewaveSettings()).embedded
+        self._look_ahead_ms = chosen.look_ahead_ms
+        self._emotion_model = chosen.emotion_model
+        self._open_listener = listener
+        self._listener: EmotionListener | None = None
         self._model = model
         self._network: Network | None = None
         self._head = 0
@@ -94,6 +110,8 @@ class EmbeddedProvider:
         """
         network = self._network
         assert network is not None, "an open session keeps the network loaded"
+        if self._listener is not None:
+            self._listener.step([session.ear for session in sessions if session.ear is not None])
         frames: list[list[Frame]] = [[] for _ in sessions]
         while True:
             batches: dict[int, list[int]] = defaultdict(list)
@@ -116,6 +134,16 @@ class EmbeddedProvider:
             session.release_if_done()
         return frames
 
+    @property
+    def detects(self) -> bool:
+        """Whether emotion is heard at all."""
+        return self._emotion_model.lower() != "none"
+
+    @property
+    def listener(self) -> EmotionListener | None:
+        """The detector that takes the place of the bundled hint; loaded while a session is open."""
+        return self._listener
+
     def initial_state(self) -> NDArray[np.float32]:
         """The recurrent state a stream starts with, shape (layers, hidden)."""
         assert self._network is not None
@@ -132,10 +160,17 @@ class EmbeddedProvider:
             network = load_network(self._model or Path(str(resources.files(__package__) / "model.onnx")))
             self._head = _head_of(network, self._look_ahead_ms * SAMPLE_RATE // 1000)
             self._network = network
+        if self._emotion_model and self.detects and self._listener is None:
+            if self._open_listener is None:
+                raise SettingsError(
+                    f"embedded.emotion_model: found {self._emotion_model!r}, but this provider was made without a way "
+                    "to load it; open it with facewave.open_provider"
+                )
+            self._listener = self._open_listener(self._emotion_model)
 
     def _release(self) -> None:
         if self._free_when_idle and not self._open_sessions:
-            self._network = None
+            self._network = self._listener = None
 
 
 def _head_of(network: Network, look_ahead: int) -> int:

@@ -29,7 +29,7 @@ from ...streams import StreamSettings
 from ...timing import SAMPLE_RATE, frames_in, sample_of
 from ..base import checked_samples
 from .articulation import CLASSES, PARAMETERS, to_blendshapes, to_visemes
-from .feeling import CORRESPONDENCE, SCORES, VoiceFeeling
+from .feeling import CORRESPONDENCE, SCORES, UNFELT, VoiceFeeling
 
 if TYPE_CHECKING:
     from .provider import EmbeddedProvider
@@ -66,7 +66,14 @@ class EmbeddedSession:
         self._feeling = VoiceFeeling()
         self._idle = IdleLife(settings.seed)
         self._grid = GridInterpolator(STEP_HZ, fps, int(_WIDTHS[-1]))
-        self._emotion = _Emotion(settings.emotion, settings.emotion_track, fps)
+        listener = provider.listener
+        self.ear = None if listener is None else listener.open()
+        """What hears the stream's emotion in place of the hint from prosody."""
+
+        scored = CORRESPONDENCE if listener is None else listener.correspondence
+        self._emotion = _Emotion(settings.emotion, settings.emotion_track, fps, scored)
+        self._detects = provider.detects
+        self._look_ahead = provider.info.look_ahead
         self._expression = Expression(fps, settings.seed, vary=settings.idle)
         self._asymmetry = Asymmetry(fps, settings.seed)
         self._face = FaceControl(settings.face_parameters, fps)
@@ -158,12 +165,19 @@ class EmbeddedSession:
     def _listen(self, samples: NDArray[np.float32]) -> None:
         self._features = np.concatenate([self._features, self._log_mel.push(samples)])
         self._heard = np.concatenate([self._heard, self._prosody.push(samples)])
+        if self.ear is not None:
+            self.ear.hear(samples)
 
     def _frames(self, first: int, grid: NDArray[np.float32]) -> list[Frame]:
         """Frames from number `first` on; `grid` holds all that was heard, at their times."""
         articulation, phones, scores, life, _ = np.split(grid, _WIDTHS, axis=1)
         index = np.arange(first, first + len(grid), dtype=np.int64)
-        emotion = self._emotion(scores, index * SAMPLE_RATE * self._fps.denominator // self._fps.numerator)
+        samples = index * SAMPLE_RATE * self._fps.denominator // self._fps.numerator
+        if self.ear is not None:
+            scores = self.ear.at(samples + self._look_ahead)
+        elif not self._detects:
+            scores = np.tile(UNFELT, (len(index), 1))
+        emotion = self._emotion(scores, samples)
         lips, bite = articulation[:, _CLOSE], articulation[:, _LABIODENTAL]
         weights = self._expression(to_blendshapes(articulation), emotion, lips, bite, phones[:, _SILENT])
         if self._settings.idle:
@@ -180,14 +194,16 @@ class EmbeddedSession:
 class _Emotion:
     """The emotion of each frame: detected and given, by the post-processing that every provider shares."""
 
-    def __init__(self, settings: EmotionSettings, track: EmotionTrack | None, fps: Fraction) -> None:
+    def __init__(
+        self, settings: EmotionSettings, track: EmotionTrack | None, fps: Fraction, scored: Sequence[int]
+    ) -> None:
         self._settings = settings
         self._track = track
         transition = TRANSITION_S if settings.transition_s is None else settings.transition_s
         self._post = EmotionPostSettings.of(settings, fps, transition)
         # An emotion that nothing detects must not feed on its own output here.
         self._processor = EmotionPostProcessor(
-            CORRESPONDENCE, len(EMOTIONS), self._post, beginning=emotion_vector(settings.beginning), feedback=False
+            list(scored), len(EMOTIONS), self._post, beginning=emotion_vector(settings.beginning), feedback=False
         )
 
     def replace_from(self, track: EmotionTrack) -> None:
@@ -195,7 +211,7 @@ class _Emotion:
         self._track = replaced_from(self._track, track)
 
     def __call__(self, scores: NDArray[np.float32], samples: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Shape (frames, 10), for consecutive frames with detected scores (frames, 8) at these samples."""
+        """Shape (frames, 10), for consecutive frames with detected scores (frames, n) at these samples."""
         given = given_emotion(self._settings, self._track, samples)
         self._processor.set_settings(replace(self._post, enable_preferred_emotion=given is not None))
         out = np.empty((len(scores), len(EMOTIONS)), np.float32)
