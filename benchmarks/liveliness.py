@@ -150,11 +150,11 @@ def runs(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:
     return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
 
 
-def _low(values: NDArray[np.float32], seconds: float) -> NDArray[np.float32]:
+def _low(values: NDArray[Any], seconds: float) -> NDArray[Any]:
     """The lowest value around each frame: what a quick motion rises from."""
     half = int(seconds * FPS / 2)
     padded = np.pad(values, half, mode="edge")
-    return np.lib.stride_tricks.sliding_window_view(padded, 2 * half + 1).min(axis=1)
+    return np.asarray(np.lib.stride_tricks.sliding_window_view(padded, 2 * half + 1).min(axis=1))
 
 
 def _blinks(take: Animation, spoken: NDArray[np.bool_], seen: Seen) -> None:
@@ -167,12 +167,15 @@ def _blinks(take: Animation, spoken: NDArray[np.bool_], seen: Seen) -> None:
     found = [(a, b) for a, b in runs(lifted > 0.1) if lifted[a:b].max() > 0.5]
     seen.add("blink", [(b - a) * 1000 / FPS for a, b in found])
     seen.add("blink at pause", [near_pause[a] for a, _ in found])
-    seen.add("near pause", [near_pause.mean()])
+    seen.add("near pause", [float(near_pause.mean())])
 
 
 def _gaze(take: Animation, seen: Seen) -> None:
+    still = np.zeros(len(take), np.float32)
+
     def angle(more: Sequence[str], less: Sequence[str]) -> NDArray[np.float32]:
-        return EYE_RANGE_DEG / 2 * (sum(map(take.channel, more)) - sum(map(take.channel, less)))  # type: ignore[operator]
+        moved = sum((take.channel(name) for name in more), -sum((take.channel(name) for name in less), still))
+        return np.asarray(EYE_RANGE_DEG / 2 * moved, np.float32)
 
     right = angle(("eyeLookOutRight", "eyeLookInLeft"), ("eyeLookInRight", "eyeLookOutLeft"))
     up = angle(("eyeLookUpLeft", "eyeLookUpRight"), ("eyeLookDownLeft", "eyeLookDownRight"))
@@ -181,7 +184,7 @@ def _gaze(take: Animation, seen: Seen) -> None:
     shifts = [shift for shift in shifts if shift[2] >= 0.5]
     seen.add("gaze shift", [size for _, _, size in shifts])
     seen.add("fixation", [(b - a) / FPS for (_, a, _), (b, _, _) in pairwise(shifts)])
-    seen.add("away", [np.mean(np.hypot(right, up) > 5)])
+    seen.add("away", [float(np.mean(np.hypot(right, up) > 5))])
 
 
 def _brows(take: Animation, seen: Seen) -> None:
@@ -193,7 +196,7 @@ def _brows(take: Animation, seen: Seen) -> None:
 
 def _head(head: NDArray[np.float32], spoken: NDArray[np.bool_], seen: Seen) -> None:
     for name, values in zip(("yaw", "pitch", "roll"), head.T, strict=True):
-        seen.add(name, [values.std()])
+        seen.add(name, [float(values.std())])
     speed = np.linalg.norm(np.diff(head, axis=0), axis=1) * FPS
     seen.add("speed spoken", [speed[spoken[1:]].mean()])
     seen.add("speed paused", [speed[~spoken[1:]].mean()] if (~spoken[1:]).any() else [])
@@ -252,7 +255,7 @@ def spoken_frames(samples: NDArray[np.float32], frames: int) -> NDArray[np.bool_
     padded = np.pad(samples, (0, max(0, int(edges[-1]) - len(samples))))
     power = np.add.reduceat(np.square(padded[: edges[-1]], dtype=np.float64), edges[:-1]) / np.diff(edges)
     level = 10 * np.log10(power + 1e-12)
-    spoken = level > np.percentile(level, 95) - 28
+    spoken: NDArray[np.bool_] = level > np.percentile(level, 95) - 28
     for start, stop in runs(~spoken):
         if stop - start < 0.2 * FPS:
             spoken[start:stop] = True
