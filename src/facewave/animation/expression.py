@@ -24,8 +24,8 @@ from .waves import SlowWaves
 _POSES: Mapping[str, Mapping[str, float]] = {
     "amazement": {"browInnerUp": 0.85, "browOuterUp": 1.0, "eyeWide": 0.85, "jawOpen": 0.35},
     "anger": {
-        "browDown": 1.0, "eyeSquint": 0.6, "noseSneer": 0.25, "mouthFrown": 0.5, "mouthPress": 0.5,
-        "mouthShrugLower": 0.2, "jawForward": 0.3,
+        "browDown": 1.0, "eyeSquint": 0.5, "eyeWide": 0.15, "noseSneer": 0.45, "mouthFrown": 0.6, "mouthPress": 0.3,
+        "mouthStretch": 0.25, "jawForward": 0.3,
     },
     "cheekiness": {
         "mouthSmileLeft": 0.8, "mouthSmileRight": 0.15, "mouthDimpleLeft": 0.4, "mouthLeft": 0.15,
@@ -39,20 +39,20 @@ _POSES: Mapping[str, Mapping[str, float]] = {
         "browInnerUp": 1.0, "browOuterUp": 0.45, "browDown": 0.2, "eyeWide": 1.0, "mouthStretch": 0.65, "jawOpen": 0.2,
     },
     "grief": {
-        "browInnerUp": 1.0, "browDown": 0.45, "mouthFrown": 1.0, "mouthShrugLower": 0.35, "eyeSquint": 0.8,
-        "cheekSquint": 0.45, "mouthStretch": 0.25, "eyeLookDown": 0.15,
+        "browInnerUp": 1.0, "browDown": 0.35, "mouthFrown": 1.0, "mouthShrugLower": 0.35, "eyeBlink": 0.35,
+        "eyeSquint": 0.6, "cheekSquint": 0.6, "mouthStretch": 0.3, "eyeLookDown": 0.15,
     },
     "joy": {"mouthSmile": 0.85, "cheekSquint": 0.7, "eyeSquint": 0.35, "mouthDimple": 0.2, "browOuterUp": 0.15},
     "outofbreath": {
         "jawOpen": 0.35, "browInnerUp": 0.55, "noseSneer": 0.15, "mouthUpperUp": 0.05, "mouthLowerDown": 0.06,
-        "eyeSquint": 0.35, "mouthFrown": 0.1,
+        "eyeBlink": 0.18, "mouthFrown": 0.1,
     },
     "pain": {
-        "browDown": 0.9, "browInnerUp": 0.3, "eyeSquint": 1.0, "cheekSquint": 0.7, "noseSneer": 0.5,
+        "browDown": 0.9, "browInnerUp": 0.3, "eyeBlink": 0.45, "eyeSquint": 0.9, "cheekSquint": 0.9, "noseSneer": 0.5,
         "mouthStretch": 0.55, "mouthUpperUp": 0.08, "mouthFrown": 0.2,
     },
     "sadness": {
-        "browInnerUp": 0.95, "browDown": 0.1, "mouthFrown": 0.8, "mouthShrugLower": 0.3, "eyeSquint": 0.35,
+        "browInnerUp": 1.0, "browDown": 0.1, "mouthFrown": 0.9, "mouthShrugLower": 0.3, "eyeBlink": 0.25,
         "eyeLookDown": 0.3,
     },
 }  # fmt: skip
