@@ -12,11 +12,14 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "src" / "facewave"
 
-VALUES = {"errors", "timing", "blendshapes", "emotions", "parameters", "streams", "frames", "visemes"}
+VALUES = {
+    "errors", "timing", "blendshapes", "rig_names", "emotions", "parameters", "streams", "frames", "visemes",
+}  # fmt: skip
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
     "timing": {"errors"},
     "blendshapes": {"errors"},
+    "rig_names": {"blendshapes"},
     "emotions": {"errors", "timing"},
     "parameters": {"errors"},
     "visemes": set(),

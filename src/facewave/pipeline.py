@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
+from .animation.retarget import retargeted
+from .animation.rig import Rig, load_rig
 from .audio.clip import AudioClip, from_array
 from .audio.files import read_audio
 from .frames import Animation, Frame
@@ -34,6 +36,7 @@ def animate(
     output: str | Path | None = None,
     progress: Callable[[float], None] | None = None,
     also: Output | None = None,
+    rig: str | Path | Rig | None = None,
 ) -> Animation:
     """Animate a whole clip.
 
@@ -46,6 +49,8 @@ def animate(
         output: Also write the animation to this file; its extension names the format.
         progress: Called with the share done, 0..1.
         also: Another output that gets the stream, such as `GeometryFile`.
+        rig: A rig's profile, a TOML file with one, or the name of a shipped one: the animation then has the rig's names
+            and values.
 
     Returns:
         ceil(duration * fps) frames.
@@ -62,6 +67,8 @@ def animate(
         clip = read_audio(audio)
     else:
         clip = from_array(audio, sample_rate)
+    if rig is not None and not isinstance(rig, Rig):
+        rig = load_rig(rig)
     settings = settings or StreamSettings()
     if fps is not None:
         settings = replace(settings, frame_rate=frame_rate(fps))
@@ -88,6 +95,8 @@ def animate(
             also.abort()
         raise
     animation = Animation.from_frames(replace(session.info, audio=clip.path), frames)
+    if rig is not None:
+        animation = retargeted(animation, rig)
     if output is not None:
         write_animation(animation, Path(output))
     return animation

@@ -79,6 +79,10 @@ class EmbeddedSettings:
     look_ahead_ms: int = 100
     """100 (better) or 50 (faster): audio after a frame that the model hears before it answers."""
 
+    emotion_model: str = ""
+    """Audio2Emotion model that hears emotion, a path or a name in the store; blank for the bundled hint from prosody,
+    `none` for no detection."""
+
 
 @dataclass(frozen=True, slots=True)
 class ModelsSettings:

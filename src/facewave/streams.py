@@ -77,6 +77,8 @@ class StreamSettings:
     """The words, where they are known: `Embedded` times them and gives all frames at the end; others hear alone."""
 
     def __post_init__(self) -> None:
+        if isinstance(self.seed, bool) or not isinstance(self.seed, int) or self.seed < 0:
+            raise SettingsError(f"seed: found {self.seed!r}, expected a whole number from 0")
         object.__setattr__(self, "face_parameters", face_parameters(self.face_parameters))
         object.__setattr__(self, "multipliers", _by_channel(self.multipliers, "multiplier"))
         object.__setattr__(self, "offsets", _by_channel(self.offsets, "offset"))

@@ -28,6 +28,9 @@ _LIDS_PER_POSE = 1.0
 _TONGUE_REACH = 3.0
 """Tongue offsets run from -3 to 3; full reach is one full channel."""
 
+_TONGUE_OUT = 0.6
+"""How far a tongue moved fully forward comes out between open lips."""
+
 
 def _height(name: str) -> float:
     return next((height for start, height in _HEIGHTS if name.startswith(start)), _CHIN)
@@ -91,5 +94,6 @@ class FaceControl:
         add(always, max(height, 0), "tongueUp")
         add(always, max(-height, 0), "tongueDown")
         add(always, max(depth, 0), "tongueStretch")
+        add(while_open, max(depth, 0) * _TONGUE_OUT, "tongueOut")
         add(always, max(-depth, 0), "tongueIn")
         return always, while_open

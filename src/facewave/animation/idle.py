@@ -37,12 +37,13 @@ _YAW, _PITCH = COLUMNS.index("yaw_deg"), COLUMNS.index("pitch_deg")
 EYE_RANGE_DEG = 30.0
 """Rotation at which an `eyeLook` channel is 1."""
 
-_BLINK_EVERY_S, _BLINK_SPREAD, _BLINK_LEAST_S, _BLINK_MOST_S = 4.6, 0.42, 1.3, 11.0
-_BLINK_AT_PAUSE, _BLINK_REFRACTORY_S = 0.45, 1.6
+_BLINK_EVERY_S, _BLINK_EVERY_SILENT_S = 6.0, 4.0
+_BLINK_SPREAD, _BLINK_LEAST_S, _BLINK_MOST_S = 0.42, 1.3, 11.0
+_BLINK_AT_PAUSE, _BLINK_REFRACTORY_S = 0.8, 1.1
 _CLOSING_S, _OPENING_S = (0.065, 0.095), (0.12, 0.19)
 _FIXATION_S, _FIXATION_SPREAD = 1.35, 0.55
 _NEAR_DEG, _AWAY_DEG = (2.2, 1.2), (7.0, 13.0)
-_AWAY_SHARE, _AWAY_BLINK_SHARE = 0.14, 0.25
+_AWAY_SHARE, _AWAY_BLINK_SHARE = 0.22, 0.25
 _ACCENT_Z, _ACCENT_GAP_S, _BROW_LOW, _BROW_HIGH = 1.3, 0.9, 0.12, 0.45
 _BROW_RISE_S, _BROW_FALL_S = 0.13, 0.4
 _PAUSE_S, _BREATH_AFTER_S, _BREATH_S = 0.2, 1.2, 0.55
@@ -169,7 +170,8 @@ class IdleLife:
         closing, opening = (self._random.uniform(*span) * ROW_HZ for span in (_CLOSING_S, _OPENING_S))
         self._pulses["blink"].append(_Pulse(self._row, closing, opening, 1.0))
         self._last_blink = self._row
-        wait = self._random.lognormal(math.log(_BLINK_EVERY_S), _BLINK_SPREAD)
+        every_s = _BLINK_EVERY_SILENT_S if self._silent_rows > ROW_HZ else _BLINK_EVERY_S
+        wait = self._random.lognormal(math.log(every_s), _BLINK_SPREAD)
         self._next_blink = self._row + int(min(max(wait, _BLINK_LEAST_S), _BLINK_MOST_S) * ROW_HZ)
 
     def _glance(self) -> None:
@@ -188,7 +190,7 @@ class IdleLife:
             self._to = (float(right), float(up))
         amplitude = math.hypot(self._to[0] - self._from[0], self._to[1] - self._from[1])
         self._glance_start, self._glance_rows = self._row, max(1.0, (0.021 + 0.0022 * amplitude) * ROW_HZ)
-        stay = self._random.lognormal(math.log(_FIXATION_S * (0.7 if away else 1.0)), _FIXATION_SPREAD)
+        stay = self._random.lognormal(math.log(_FIXATION_S), _FIXATION_SPREAD)
         self._next_glance = self._row + max(int(stay * ROW_HZ), 12)
 
     def _eyes(self) -> tuple[float, float]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from ..animation.rig import Rig
     from ..providers.base import Provider
     from ..streams import StreamSettings
 
@@ -54,6 +55,10 @@ def animate(
     ] = False,
     seed: Annotated[int, typer.Option(help="When the idle life blinks and glances.")] = 0,
     no_tongue: Annotated[bool, typer.Option("--no-tongue", help="Write the 52 ARKit channels only.")] = False,
+    rig: Annotated[
+        str,
+        typer.Option(metavar="RIG", help="Write a rig's own values: its profile from `facewave calibrate`, or vrm1."),
+    ] = "",
     emotions: Annotated[
         Path | None, typer.Option(metavar="FILE.csv", help="Also write the emotion track to this CSV (one input).")
     ] = None,
@@ -75,7 +80,8 @@ def animate(
         str, typer.Option(metavar="PATH", help="LocalA2F: a model folder, or a model's name in the store.")
     ] = "",
     emotion_model: Annotated[
-        str, typer.Option(metavar="PATH", help="LocalA2F: Audio2Emotion folder or name; `none` for no detection.")
+        str,
+        typer.Option(metavar="PATH", help="Embedded, LocalA2F: Audio2Emotion folder or name; `none` for no detection."),
     ] = "",
     device: Annotated[
         str, typer.Option(help="LocalA2F: cpu, cuda, tensorrt, coreml or directml. Default: models.device, cpu.")
@@ -90,6 +96,7 @@ def animate(
     The extension of OUT names the format: .csv (NVIDIA's sample client), .livelink.csv (Live Link Face), .json
     (Audio2Face export) or .npz. A file appears whole or not at all.
     """
+    from ..animation.rig import load_rig
     from ..providers import open_provider
     from .options import model_settings, stream_settings
 
@@ -115,6 +122,9 @@ def animate(
                           ("--transcript", transcript or None)):  # fmt: skip
         if track is not None and len(jobs) > 1:
             raise typer.BadParameter("takes one input; each input has a track of its own", param_hint=option)
+    driven = load_rig(rig) if rig else None
+    if driven is not None:
+        _check_names(driven, jobs[0][1], no_tongue)
     chosen = open_provider(provider, model_settings(model, emotion_model, device))
     if transcript and chosen.info.kind != "embedded":
         raise typer.BadParameter(
@@ -130,7 +140,23 @@ def animate(
             emotions=emotions,
             visemes=visemes,
             geometry=geometry,
+            rig=driven,
         )
+
+
+def _check_names(rig: Rig, target: Path, no_tongue: bool) -> None:
+    """Fail early where a rig's names cannot go into the file."""
+    from ..blendshapes import CHANNELS
+
+    foreign = [name for name in rig.targets if name not in CHANNELS]
+    if foreign and target.name.lower().endswith((".livelink.csv", ".html")):
+        raise typer.BadParameter(
+            f"{target.name} holds ARKit's names only, and rig {rig.name} has others, such as {foreign[0]}; "
+            "write .csv, .json or .npz",
+            param_hint="--rig",
+        )
+    if no_tongue:
+        raise typer.BadParameter("a rig's profile already says which shapes are written", param_hint="--no-tongue")
 
 
 def _jobs(inputs: list[Path], output: Path, file_format: str) -> list[tuple[Path, Path]]:
@@ -170,6 +196,7 @@ def _animate_one(
     emotions: Path | None,
     visemes: Path | None,
     geometry: Path | None,
+    rig: Rig | None,
 ) -> None:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -192,6 +219,7 @@ def _animate_one(
             settings=settings,
             progress=lambda share: progress.update(task, completed=share),
             also=also,
+            rig=rig,
         )
         if no_tongue:
             take = take.with_channels([name for name in take.channels if name not in TONGUE])

@@ -92,4 +92,5 @@ def model_settings(face: str, emotion: str, device: str) -> FacewaveSettings:
     models = replace(
         models, face=face or models.face, emotion=emotion or models.emotion, device=device or models.device
     )
-    return replace(settings, models=models)
+    embedded = replace(settings.embedded, emotion_model=emotion or settings.embedded.emotion_model)
+    return replace(settings, models=models, embedded=embedded)

@@ -73,13 +73,26 @@ def write_whole(path: Path, write: Callable[[Animation, IO[bytes]], None], anima
     Raises:
         OutputError: The folder is missing or closed to us, or the disk is full.
     """
+    _write_file(path, lambda file: write(animation, file))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write text as UTF-8, in the same way.
+
+    Raises:
+        OutputError: The folder is missing or closed to us, or the disk is full.
+    """
+    _write_file(path, lambda file: file.write(text.encode()))
+
+
+def _write_file(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     if path.is_dir():
         raise OutputError(f"{path}: is a directory, expected a file name")
     temporary = None
     try:
         descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
         with os.fdopen(descriptor, "wb") as file:
-            write(animation, file)
+            write(file)
         os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
         temporary = None

@@ -14,7 +14,7 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
-from ..blendshapes import canonical, pascal
+from ..blendshapes import INDEX, canonical, pascal
 from ..emotions import EMOTIONS
 from ..errors import AnimationFileError, OutputError
 from ..frames import Animation, StreamInfo
@@ -30,7 +30,8 @@ def write(animation: Animation, file: IO[bytes]) -> None:
     """Write frames, one row each; times and weights with the digits that read back to the same float32."""
     text = io.TextIOWrapper(file, encoding="utf-8", newline="")
     rows = csv.writer(text, lineterminator="\n")
-    rows.writerow([_TIME, *(_PREFIX + pascal(name) for name in animation.channels)])
+    # A rig's own names stay as they are: their capitals may matter there.
+    rows.writerow([_TIME, *(_PREFIX + (pascal(name) if name in INDEX else name) for name in animation.channels)])
     for time, weights in zip(animation.times, animation.weights, strict=True):
         rows.writerow([_number(time), *map(_short, weights.tolist())])
     text.detach()

@@ -9,15 +9,16 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import ProviderError, ProviderUnavailableError, UnknownProviderError
 from ..settings import FacewaveSettings, load_settings
 
 if TYPE_CHECKING:
-    from .base import Provider
+    from .base import EmotionListener, Provider
 
 GROUP = "facewave.providers"
 DEFAULT = "Embedded"
@@ -38,9 +39,18 @@ class ProviderRow:
     summary: str
     """One line for tables."""
 
+    listener: str = ""
+    """`module:callable` of a neighbour's emotion detector that this provider may listen with; called with the project's
+    settings and a model's name. Neighbours do not know each other; this table knows them all."""
+
 
 PROVIDERS: tuple[ProviderRow, ...] = (
-    ProviderRow("Embedded", "embedded.provider:EmbeddedProvider", "bundled model, any CPU, 24 to 120 fps"),
+    ProviderRow(
+        "Embedded",
+        "embedded.provider:EmbeddedProvider",
+        "bundled model, any CPU, 24 to 120 fps",
+        "a2f.listener:A2FListener",
+    ),
     ProviderRow("LocalA2F-Claire", "a2f.provider:claire", "NVIDIA diffusion model of Claire, 60 fps"),
     ProviderRow("LocalA2F-James", "a2f.provider:james", "NVIDIA diffusion model of James, 60 fps"),
     ProviderRow("LocalA2F-Mark", "a2f.provider:mark", "NVIDIA diffusion model of Mark, 60 fps"),
@@ -74,9 +84,10 @@ def open_provider(name: str = "", settings: FacewaveSettings | None = None) -> P
     wanted = name if name and name.lower() != "default" else settings.provider or DEFAULT
     for row in PROVIDERS:
         if row.name.lower() == wanted.lower():
-            module, _, attribute = row.target.partition(":")
-            factory: Factory = getattr(import_module(f".{module}", __name__), attribute)
-            return factory(settings)
+            factory: Callable[..., Provider] = _object(row.target)
+            if not row.listener:
+                return factory(settings)
+            return factory(settings, listener=partial(_listener, row.listener, settings))
     for point in _plugins():
         if point.name.lower() == wanted.lower():
             return _from_plugin(point, settings)
@@ -84,6 +95,17 @@ def open_provider(name: str = "", settings: FacewaveSettings | None = None) -> P
     near = difflib.get_close_matches(wanted, names, n=1, cutoff=0.5)
     hint = f" (did you mean {near[0]}?)" if near else ""
     raise UnknownProviderError(f"unknown provider {wanted!r}{hint}, expected one of: {', '.join(names)}")
+
+
+def _listener(target: str, settings: FacewaveSettings, named: str) -> EmotionListener:
+    listener: EmotionListener = _object(target)(settings, named)
+    return listener
+
+
+def _object(target: str) -> Any:
+    """What `module:name` inside this package means, imported only now."""
+    module, _, attribute = target.partition(":")
+    return getattr(import_module(f".{module}", __name__), attribute)
 
 
 def _plugins() -> list[EntryPoint]:

@@ -111,6 +111,35 @@ class Provider(Protocol):
         ...
 
 
+class EmotionEar(Protocol):
+    """What has been heard of one stream, as scores of emotions. Owned by the stream's session."""
+
+    def hear(self, samples: NDArray[np.float32]) -> None:
+        """Take the stream's next samples, shape (n,), 16 kHz; nothing is computed yet."""
+        ...
+
+    def at(self, heard: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Scores known once so many samples had been heard, shape (len(heard), n_scores): raw, before any softmax."""
+        ...
+
+
+class EmotionListener(Protocol):
+    """A detector of emotion that a provider of another kind may use. Shared between streams."""
+
+    @property
+    def correspondence(self) -> Sequence[int]:
+        """For each score the index of its emotion in `EMOTIONS`; -1 for one that moves none."""
+        ...
+
+    def open(self) -> EmotionEar:
+        """Start listening to one stream."""
+        ...
+
+    def step(self, ears: Sequence[EmotionEar]) -> None:
+        """Compute the scores of everything these streams have heard, as few batches."""
+        ...
+
+
 def checked_samples(samples: NDArray[np.float32]) -> NDArray[np.float32]:
     """What every session asks of pushed samples: shape (n,), float32, finite.
 

@@ -168,3 +168,35 @@ def test_version_and_help(capsys: pytest.CaptureFixture[str], monkeypatch: pytes
         main()
     assert ended.value.code == 0
     assert "animate" in capsys.readouterr().out
+
+
+def test_a_rig_is_calibrated_and_then_driven(clip: Path, tmp_path: Path) -> None:
+    (tmp_path / "rig.txt").write_text("Jaw_Open\nMouth_Close\nhair\nmouthSmil_L\n")
+    result = RUN.invoke(
+        app, ["calibrate", str(tmp_path / "rig.txt"), "-o", str(tmp_path / "rig.toml"), "--gain", "jawOpen=0.5",
+              "--percent"],
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    assert "2 targets matched" in result.output
+    assert "hair: not matched" in result.output
+    assert "is it mouthSmileLeft?" in result.output
+    run("animate", clip, "-o", tmp_path / "plain.npz", "--offset", "jawOpen=0.4")
+    run("animate", clip, "-o", tmp_path / "rig.csv", "--rig", tmp_path / "rig.toml", "--offset", "jawOpen=0.4")
+    with (tmp_path / "rig.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    plain = Animation.load(tmp_path / "plain.npz").channel("jawOpen")
+    np.testing.assert_allclose([float(row["blendShapes.Jaw_Open"]) for row in rows], 50 * plain, atol=1e-3)
+    assert list(rows[0]) == ["timeCode", "blendShapes.Jaw_Open", "blendShapes.Mouth_Close"]
+
+
+def test_a_rigs_own_names_do_not_go_into_files_of_arkit_names(clip: Path, tmp_path: Path) -> None:
+    result = RUN.invoke(app, ["animate", str(clip), "-o", str(tmp_path / "a.livelink.csv"), "--rig", "vrm1"])
+    assert result.exit_code == 2
+    assert "has others, such as aa" in result.output
+    run("animate", clip, "-o", tmp_path / "a.livelink.csv", "--rig", "arkit")
+
+
+def test_a_rig_that_cannot_be_written_leaves_no_file(tmp_path: Path) -> None:
+    result = RUN.invoke(app, ["calibrate", "arkit", "-o", str(tmp_path / "r.toml"), "--gain", "jawOpn=2"])
+    assert "unknown blend shape 'jawOpn'" in str(result.exception)
+    assert not list(tmp_path.iterdir())

@@ -78,15 +78,24 @@ def find_emotion(settings: FacewaveSettings) -> EmotionBundle | None:
     if named.lower() == "none":
         return None
     if named:
-        bundle = load_bundle(named_path(settings, named))
-        if not isinstance(bundle, EmotionBundle):
-            raise ModelError(f"{bundle.folder}: found a {bundle.kind} model, expected an Audio2Emotion model")
-        return bundle
+        return require_emotion(settings, named)
     for model in model_store(settings).models():
         found = _usable(model, "emotion")
         if isinstance(found, EmotionBundle):
             return found
     return None
+
+
+def require_emotion(settings: FacewaveSettings, named: str) -> EmotionBundle:
+    """The Audio2Emotion model at a path, or of that name in the store.
+
+    Raises:
+        ModelError: It is missing, damaged or of another kind.
+    """
+    bundle = load_bundle(named_path(settings, named))
+    if not isinstance(bundle, EmotionBundle):
+        raise ModelError(f"{bundle.folder}: found a {bundle.kind} model, expected an Audio2Emotion model")
+    return bundle
 
 
 def named_path(settings: FacewaveSettings, named: str) -> Path:

@@ -25,6 +25,9 @@ CORRESPONDENCE: tuple[int, ...] = tuple(EMOTIONS.index(name) if name in EMOTIONS
 NEUTRAL, SILENT = 4.0, 9.0
 """Score that the others stand against, with enough speech heard and with none: without evidence the face is neutral."""
 
+UNFELT = np.array([-30.0 if index >= 0 else 30.0 for index in CORRESPONDENCE], np.float32)
+"""Scores of a voice whose emotion is not listened for, shape (8,): neutral beyond doubt."""
+
 GAIN = 1.6
 """From the rules' evidence to scores."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import threading
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from importlib import resources
 from pathlib import Path
@@ -25,7 +25,7 @@ from ...inference.onnx import Network, load_network
 from ...settings import FacewaveSettings
 from ...streams import StreamSettings
 from ...timing import SAMPLE_RATE
-from ..base import ProviderInfo
+from ..base import EmotionListener, ProviderInfo
 from .session import EmbeddedSession
 
 if TYPE_CHECKING:
@@ -42,9 +42,25 @@ _SAMPLES_PER_RUN = 10 * SAMPLE_RATE
 class EmbeddedProvider:
     """The bundled model. One network serves every stream; it loads in a fraction of a second."""
 
-    def __init__(self, settings: FacewaveSettings | None = None, model: Path | None = None) -> None:
-        """Args: project settings (`[embedded]`), and another network file of the same form for experiments."""
-        self._look_ahead_ms = (settings or FacewaveSettings()).embedded.look_ahead_ms
+    def __init__(
+        self,
+        settings: FacewaveSettings | None = None,
+        model: Path | None = None,
+        *,
+        listener: Callable[[str], EmotionListener] | None = None,
+    ) -> None:
+        """Prepare; nothing is loaded yet.
+
+        Args:
+            settings: Project settings (`[embedded]`).
+            model: Another network file of the same form, for experiments.
+            listener: Loads the emotion detector that `embedded.emotion_model` names.
+        """
+        chosen = (settings or FacewaveSettings()).embedded
+        self._look_ahead_ms = chosen.look_ahead_ms
+        self._emotion_model = chosen.emotion_model
+        self._open_listener = listener
+        self._listener: EmotionListener | None = None
         self._model = model
         self._network: Network | None = None
         self._head = 0
@@ -107,6 +123,8 @@ class EmbeddedProvider:
         The streams have been fed by `EmbeddedSession.feed` or `end`; equal results to stepping them one by one, up
         to the rounding of batched arithmetic (1e-5).
         """
+        if self._listener is not None:
+            self._listener.step([session.ear for session in sessions if session.ear is not None])
         frames: list[list[Frame]] = [[] for _ in sessions]
         busy = True
         while busy:
@@ -136,6 +154,16 @@ class EmbeddedProvider:
                 frames[i] += sessions[i].take_output(output[row])
         return bool(batches)
 
+    @property
+    def detects(self) -> bool:
+        """Whether emotion is heard at all."""
+        return self._emotion_model.lower() != "none"
+
+    @property
+    def listener(self) -> EmotionListener | None:
+        """The detector that takes the place of the bundled hint; loaded while a session is open."""
+        return self._listener
+
     def initial_state(self) -> NDArray[np.float32]:
         """The recurrent state a stream starts with, shape (layers, hidden)."""
         assert self._network is not None
@@ -152,10 +180,17 @@ class EmbeddedProvider:
             network = load_network(self._model or Path(str(resources.files(__package__) / "model.onnx")))
             self._head = _head_of(network, self._look_ahead_ms * SAMPLE_RATE // 1000)
             self._network = network
+        if self._emotion_model and self.detects and self._listener is None:
+            if self._open_listener is None:
+                raise SettingsError(
+                    f"embedded.emotion_model: found {self._emotion_model!r}, but this provider was made without a way "
+                    "to load it; open it with facewave.open_provider"
+                )
+            self._listener = self._open_listener(self._emotion_model)
 
     def _release(self) -> None:
         if self._free_when_idle and not self._open_sessions:
-            self._network = None
+            self._network = self._listener = None
 
 
 def _hear(sessions: Sequence[EmbeddedSession]) -> bool:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from ...animation.asymmetry import Asymmetry
 from ...animation.emotion import EmotionPostProcessor, EmotionPostSettings
-from ...animation.expression import add_expression
+from ...animation.expression import Expression
 from ...animation.face import FaceControl
 from ...animation.idle import COLUMNS as IDLE_COLUMNS
 from ...animation.idle import IdleLife, add_idle
@@ -28,7 +29,7 @@ from ...streams import StreamSettings
 from ...timing import SAMPLE_RATE, frames_in, sample_of
 from ..base import checked_samples
 from .articulation import CLASSES, PARAMETERS, to_blendshapes, to_visemes
-from .feeling import CORRESPONDENCE, SCORES, VoiceFeeling
+from .feeling import CORRESPONDENCE, SCORES, UNFELT, VoiceFeeling
 
 if TYPE_CHECKING:
     from .provider import EmbeddedProvider
@@ -41,6 +42,7 @@ TRANSITION_S = 0.5
 
 _FEATURES_PER_STEP = 2
 _CLOSE, _LABIODENTAL = PARAMETERS.index("close"), PARAMETERS.index("fv")
+_SILENT = CLASSES.index("sil")
 _WIDTHS = np.cumsum([len(PARAMETERS), len(CLASSES), len(SCORES), len(IDLE_COLUMNS)])
 
 
@@ -67,7 +69,16 @@ class EmbeddedSession:
         self._feeling = VoiceFeeling()
         self._idle = IdleLife(settings.seed)
         self._grid = GridInterpolator(STEP_HZ, fps, int(_WIDTHS[-1]))
-        self._emotion = _Emotion(settings.emotion, settings.emotion_track, fps)
+        listener = provider.listener
+        self.ear = None if listener is None else listener.open()
+        """What hears the stream's emotion in place of the hint from prosody."""
+
+        scored = CORRESPONDENCE if listener is None else listener.correspondence
+        self._emotion = _Emotion(settings.emotion, settings.emotion_track, fps, scored)
+        self._detects = provider.detects
+        self._look_ahead = provider.info.look_ahead
+        self._expression = Expression(fps, settings.seed, vary=settings.idle)
+        self._asymmetry = Asymmetry(fps, settings.seed)
         self._face = FaceControl(settings.face_parameters, fps)
         self._shaping = BlendShapeShaping(CHANNELS, settings.multipliers, settings.offsets, clamp=settings.clamp)
         self._info = StreamInfo(fps, CHANNELS)
@@ -109,7 +120,7 @@ class EmbeddedSession:
         if emotion is not None:
             self._emotion.replace_from(emotion)
         self._received += len(samples)
-        self._unheard.append(samples.copy())
+        self._keep(samples.copy())
 
     def end(self) -> None:
         """Declare the end of the audio without running the network yet.
@@ -124,7 +135,7 @@ class EmbeddedSession:
         steps = self._grid.rows_needed(self._limit) + self._lead
         missing = -(-steps * SAMPLE_RATE // int(STEP_HZ)) - self._received
         if self._limit and missing > 0:
-            self._unheard.append(np.zeros(missing, np.float32))
+            self._keep(np.zeros(missing, np.float32))
         self._ended = True
 
     def follow(self, known: Callable[[int, int], NDArray[np.float32]]) -> None:
@@ -153,6 +164,11 @@ class EmbeddedSession:
         """Take back the energies (m, 64) and the prosody (n, 5) of those windows."""
         self._features = np.concatenate([self._features, features])
         self._heard = np.concatenate([self._heard, prosody])
+
+    def _keep(self, samples: NDArray[np.float32]) -> None:
+        self._unheard.append(samples)
+        if self.ear is not None:
+            self.ear.hear(samples)
 
     @property
     def steps_due(self) -> int:
@@ -183,12 +199,17 @@ class EmbeddedSession:
         """Frames from number `first` on; `grid` holds all that was heard, at their times."""
         articulation, phones, scores, life, _ = np.split(grid, _WIDTHS, axis=1)
         index = np.arange(first, first + len(grid), dtype=np.int64)
-        emotion = self._emotion(scores, index * SAMPLE_RATE * self._fps.denominator // self._fps.numerator)
-        closure = np.maximum(articulation[:, _CLOSE], articulation[:, _LABIODENTAL])
-        weights = add_expression(to_blendshapes(articulation), emotion, closure)
+        samples = index * SAMPLE_RATE * self._fps.denominator // self._fps.numerator
+        if self.ear is not None:
+            scores = self.ear.at(samples + self._look_ahead)
+        elif not self._detects:
+            scores = np.tile(UNFELT, (len(index), 1))
+        emotion = self._emotion(scores, samples)
+        lips, bite = articulation[:, _CLOSE], articulation[:, _LABIODENTAL]
+        weights = self._expression(to_blendshapes(articulation), emotion, lips, bite, phones[:, _SILENT])
         if self._settings.idle:
-            weights = add_idle(weights, life)
-        weights = self._shaping(self._face(weights, closure))
+            weights = self._asymmetry(add_idle(weights, life))
+        weights = self._shaping(self._face(weights, np.maximum(lips, bite)))
         visemes = to_visemes(phones) if self._settings.visemes else [None] * len(index)
         head = life[:, -3:] if self._settings.idle else [None] * len(index)
         return [
@@ -200,14 +221,16 @@ class EmbeddedSession:
 class _Emotion:
     """The emotion of each frame: detected and given, by the post-processing that every provider shares."""
 
-    def __init__(self, settings: EmotionSettings, track: EmotionTrack | None, fps: Fraction) -> None:
+    def __init__(
+        self, settings: EmotionSettings, track: EmotionTrack | None, fps: Fraction, scored: Sequence[int]
+    ) -> None:
         self._settings = settings
         self._track = track
         transition = TRANSITION_S if settings.transition_s is None else settings.transition_s
         self._post = EmotionPostSettings.of(settings, fps, transition)
         # An emotion that nothing detects must not feed on its own output here.
         self._processor = EmotionPostProcessor(
-            CORRESPONDENCE, len(EMOTIONS), self._post, beginning=emotion_vector(settings.beginning), feedback=False
+            list(scored), len(EMOTIONS), self._post, beginning=emotion_vector(settings.beginning), feedback=False
         )
 
     def replace_from(self, track: EmotionTrack) -> None:
@@ -215,7 +238,7 @@ class _Emotion:
         self._track = replaced_from(self._track, track)
 
     def __call__(self, scores: NDArray[np.float32], samples: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Shape (frames, 10), for consecutive frames with detected scores (frames, 8) at these samples."""
+        """Shape (frames, 10), for consecutive frames with detected scores (frames, n) at these samples."""
         given = given_emotion(self._settings, self._track, samples)
         self._processor.set_settings(replace(self._post, enable_preferred_emotion=given is not None))
         out = np.empty((len(scores), len(EMOTIONS)), np.float32)

@@ -48,7 +48,7 @@ def test_idle_life_follows_its_seed(demo_clip: Path) -> None:
     assert np.array_equal(first.weights, again.weights)
     assert not np.array_equal(first.channel("eyeBlinkLeft"), other.channel("eyeBlinkLeft"))
     assert first.channel("eyeBlinkLeft").max() > 0.9
-    assert none.channel("eyeBlinkLeft").max() == 0
+    assert none.channel("eyeBlinkLeft").max() < 0.01, "no blink; a hint of sadness may lower the lids a little"
     assert first.head is not None
     assert first.head.shape == (len(first), 3)
 
