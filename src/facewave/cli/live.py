@@ -83,7 +83,7 @@ def live(
         runtime.allocate(provider)
         meter = LatencyMeter(workers.now, player, *consumers)
         heard_s = 0.0
-        delivery = None
+        delivery, stopped = None, False
         try:
             with console.status("waiting for audio ...") as status:
                 shown_at = 0.0
@@ -98,11 +98,12 @@ def live(
                         shown_at = heard_s
                         status.update(_line(heard_s, meter, player))
         except KeyboardInterrupt:
+            stopped = True
             console.print("stopped")
         finally:
             _close(opened)
         if delivery is not None:
-            _finish(runtime, meter, player)
+            _finish(runtime, meter, player, stopped)
         _report(console, heard_s, meter, player, getattr(opened, "overruns", None))
         if output is not None and delivery is not None:
             console.print(f"wrote {output}", soft_wrap=True)
@@ -135,12 +136,15 @@ def _close(opened: Any) -> None:
         opened.close()
 
 
-def _finish(runtime: Runtime, meter: LatencyMeter, player: Any) -> None:
+def _finish(runtime: Runtime, meter: LatencyMeter, player: Any, stopped: bool) -> None:
+    """Animate what was heard, and play it to its end unless the user wants silence now."""
     delivery = runtime.end_samples(meter)
     delivery.result()
     ending = delivery.ending()
     if ending.error is not None:
         raise ending.error
+    if stopped:
+        player.stop()
     player.wait()
 
 

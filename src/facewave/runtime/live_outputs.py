@@ -36,6 +36,9 @@ FRAME_RATE = 60
 _DUE_S = 0.0005
 """A frame is sent this much before its time rather than after another look at the clock."""
 
+_LOOK_S = 0.004
+"""Seconds between two looks whether a clip has begun: its first frame is this late at most."""
+
 _REST_TIMES = 3
 """Frames at rest that follow a clip: a lost datagram must not leave the mouth open."""
 
@@ -145,7 +148,7 @@ class _Sender:
         moment = self._source.moment(now)
         if moment.position_s is None:
             if self._resting >= _REST_TIMES:
-                return now + 1 / self._fps
+                return now + _LOOK_S
             elapsed = now - self._zero
         else:
             if moment.clip != self._clip:

@@ -49,7 +49,9 @@ def expressions(weights: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> d
 
     jaw = full(at["jawOpen"] - at["mouthClose"], _JAW_FULL)
     rounded = full(max(at["mouthPucker"], at["mouthFunnel"]), _LIPS_FULL)
-    spread = full(max(both("mouthStretch"), both("mouthSmile"), both("mouthDimple")), _LIPS_FULL) * (1 - rounded)
+    # A smile that the cheeks join is a mood and no vowel.
+    smile = both("mouthSmile") - both("cheekSquint")
+    spread = full(max(both("mouthStretch"), smile, both("mouthDimple")), _LIPS_FULL) * (1 - rounded)
     oh = min(jaw, rounded)
     ee = min(jaw - oh, spread)
     blink = min(at["eyeBlinkLeft"], at["eyeBlinkRight"])
