@@ -1,8 +1,12 @@
 """The film of a take: every frame is its own picture, the sound is there, and what is missing is said."""
 
 import json
+import os
 import shutil
+import signal
 import subprocess
+import sys
+import time
 import wave
 from fractions import Fraction
 from pathlib import Path
@@ -80,6 +84,32 @@ def test_sound_that_is_none_is_the_encoders_error_and_leaves_no_file(tmp_path: P
     with pytest.raises(OutputError, match="video: ffmpeg failed"):
         take.save(tmp_path / "film.mp4")
     assert [path.name for path in tmp_path.iterdir()] == ["tone.wav"]
+
+
+@needs_tools
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals to send")
+def test_ctrl_c_leaves_nothing(tmp_path: Path, demo_clip: Path) -> None:
+    pytest.importorskip("playwright", reason="the extra `video` is not installed")
+    scratch, target = tmp_path / "scratch", tmp_path / "out" / "film.mp4"
+    scratch.mkdir()
+    target.parent.mkdir()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "facewave", "animate", str(demo_clip), "-o", str(target)],
+        env={**os.environ, "TMPDIR": str(scratch)}, start_new_session=True, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    with process:
+        assert process.stderr is not None
+        while not list(scratch.glob("facewave-*/film.mp4")) and not list(scratch.glob("facewave-*/page.html")):
+            assert process.poll() is None
+            time.sleep(0.1)
+        time.sleep(3)
+        # As a terminal does: everything in the foreground gets it, the browser's driver and ffmpeg too.
+        os.killpg(process.pid, signal.SIGINT)
+        error = process.stderr.read().decode()
+    assert process.returncode == 130, error
+    assert "Traceback" not in error
+    assert list(target.parent.iterdir()) == []
+    assert list(scratch.glob("facewave-*")) == []
 
 
 def test_without_ffmpeg_the_error_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
