@@ -119,6 +119,13 @@ def test_without_ffmpeg_the_error_says_so(tmp_path: Path, monkeypatch: pytest.Mo
     assert not (tmp_path / "film.mp4").exists()
 
 
+@needs_tools
+def test_without_playwright_the_error_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "playwright.sync_api", None)
+    with pytest.raises(OutputError, match=r"pip install 'facewave\[video\]'"):
+        nodding(tmp_path).save(tmp_path / "film.mp4")
+
+
 def test_empty_takes_and_lost_sounds_are_refused(tmp_path: Path) -> None:
     take = nodding(tmp_path)
     with pytest.raises(OutputError, match="no frames"):

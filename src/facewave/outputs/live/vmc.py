@@ -34,17 +34,21 @@ PROFILES: Mapping[str, tuple[str, ...]] = {
 }
 """Profile -> names as sent. Receivers tell capitals from small letters: `jawOpen` is not `JawOpen`."""
 
+OWN = "own"
+"""The profile that sends the channels of the animation under their own names, whatever these are."""
+
 
 def open_link(address: LiveAddress) -> Link:
     """A link that sends to the address.
 
     Options: `profile`, how the avatar's expressions are called: arkit (jawOpen), perfectsync (JawOpen), vrm0 (A I U E
-    O Blink Joy ...) or vrm1 (aa ih ou ee oh blink happy ...); `head`, on to turn the bone Head too (off).
+    O Blink Joy ...), vrm1 (aa ih ou ee oh blink happy ...), or own for the names in the animation; `head`, on to turn
+    the bone Head too (off).
 
     Raises:
         OutputError: An option's value cannot be used, or the host is not found.
     """
-    profile = address.choice("profile", tuple(PROFILES), "arkit")
+    profile = address.choice("profile", (*PROFILES, OWN), "arkit")
     head = address.choice("head", ("off", "on"), "off") == "on"
     target = UdpTarget(address.name, address.host, PORT if address.port is None else address.port)
     return Vmc(target, profile, head)
@@ -55,20 +59,9 @@ class Vmc:
 
     def __init__(self, target: Packets, profile: str, head: bool) -> None:
         self._target = target
-        self._profile = profile
+        self._profile, self._with_head = profile, head
         self._channels = Picked(ARKIT)
-        self._with_head = head
-        bone = [OscMessage("/VMC/Ext/Bone/Pos", ("Head",), floats=7)] if head else []
-        values = [OscMessage("/VMC/Ext/Blend/Val", (name,), floats=1) for name in PROFILES[profile]]
-        self._bundles = OscBundles(
-            [
-                OscMessage("/VMC/Ext/OK", (1,)),
-                OscMessage("/VMC/Ext/T", floats=1),
-                *bone,
-                *values,
-                OscMessage("/VMC/Ext/Blend/Apply"),
-            ]
-        )
+        self._bundles = OscBundles(())
         self._info: StreamInfo | None = None
 
     @property
@@ -77,9 +70,21 @@ class Vmc:
         return self._target.name
 
     def begin(self, info: StreamInfo) -> None:
-        """Note the channels and the rate."""
+        """Lay out the messages."""
         self._info = info
+        self._channels = Picked(info.channels if self._profile == OWN else ARKIT)
         self._channels.begin(info)
+        names = info.channels if self._profile == OWN else PROFILES[self._profile]
+        bone = [OscMessage("/VMC/Ext/Bone/Pos", ("Head",), floats=7)] if self._with_head else []
+        self._bundles = OscBundles(
+            [
+                OscMessage("/VMC/Ext/OK", (1,)),
+                OscMessage("/VMC/Ext/T", floats=1),
+                *bone,
+                *(OscMessage("/VMC/Ext/Blend/Val", (name,), floats=1) for name in names),
+                OscMessage("/VMC/Ext/Blend/Apply"),
+            ]
+        )
 
     def send(self, frame: Frame) -> None:
         """Send the bundles of one frame."""

@@ -12,7 +12,7 @@ import pytest
 
 from facewave.blendshapes import ARKIT, pascal
 from facewave.errors import OutputError
-from facewave.frames import StreamInfo
+from facewave.frames import Frame, StreamInfo
 from facewave.outputs.live import open_live_output
 from facewave.outputs.live.vmc import head_rotation
 from facewave.outputs.live.vrm import VRM1, expressions
@@ -75,6 +75,16 @@ def test_python_osc_reads_two_bundles_with_one_apply_at_the_end(profile: str, na
         last = messages_of(receiver.rest())
         assert sum(address == "/VMC/Ext/Blend/Apply" for address, _ in last) == 3
         assert not any(params[1] for address, params in last if address.endswith("Val"))
+
+
+def test_own_names_are_sent_as_they_are() -> None:
+    with Udp() as receiver:
+        output = open_live_output(f"vmc://127.0.0.1:{receiver.port}?profile=own")
+        output.start(StreamInfo(Fraction(30), ("MTH_A", "口", "jawOpen")))
+        output.write(Frame(0, 0, np.array([0.25, 0.5, 0.75], np.float32)))
+        values = [params for address, params in messages_of([receiver.take()]) if address.endswith("Val")]
+        assert values == [["MTH_A", 0.25], ["口", 0.5], ["jawOpen", 0.75]]
+        output.close()
 
 
 def test_vrm1_profile_and_head_bone() -> None:
@@ -148,5 +158,5 @@ def test_closed_lips_are_no_vowel_though_the_jaw_is_open() -> None:
 
 
 def test_unknown_profile() -> None:
-    with pytest.raises(OutputError, match="profile='vrm2', expected one of: arkit, perfectsync, vrm0, vrm1"):
+    with pytest.raises(OutputError, match="profile='vrm2', expected one of: arkit, perfectsync, vrm0, vrm1, own"):
         open_live_output("vmc://127.0.0.1?profile=vrm2")

@@ -6,6 +6,7 @@ import json
 import logging
 import socket
 import struct
+import sys
 import threading
 import tracemalloc
 from fractions import Fraction
@@ -42,9 +43,9 @@ def test_golden_messages() -> None:
         output.close()
         assert web.recv(20) == bytes.fromhex("08000000 01000000 00000000 00000000".replace(" ", ""))
         assert json.loads(web.recv(20)) == {"type": "end", "frames": 9}
-        with pytest.raises(exceptions.ConnectionClosedOK):
+        with pytest.raises(exceptions.ConnectionClosedOK) as closed:
             web.recv(20)
-        assert web.close_code == 1000
+        assert closed.value.rcvd.code == 1000
 
 
 def test_json_for_those_who_ask_for_it() -> None:
@@ -241,6 +242,12 @@ def test_loopback_unless_told_otherwise(caplog: pytest.LogCaptureFixture) -> Non
     caplog.clear()
     open_live_output("ws://0.0.0.0:0?token=secret").close()
     assert not caplog.records
+
+
+def test_without_the_package_the_error_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "websockets.asyncio.server", None)
+    with pytest.raises(OutputError, match=r"pip install 'facewave\[live\]'"):
+        open_live_output("ws://127.0.0.1:0")
 
 
 def test_a_port_in_use_is_said() -> None:
