@@ -15,6 +15,7 @@ from typer.main import get_command
 
 from facewave.cli import app
 from facewave.outputs import FORMATS
+from facewave.outputs.live import SCHEMES
 from facewave.providers import PROVIDERS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -34,6 +35,8 @@ def test_every_provider_and_format_has_its_row() -> None:
     assert re.findall(r"^\| `(\S+)` \|", section("Providers"), re.MULTILINE) == [row.name for row in PROVIDERS]
     documented = set(re.findall(r"^\| `(\S+)` \|", section("Outputs"), re.MULTILINE))
     assert documented == {row.extension for row in FORMATS}
+    live = re.findall(r"^\| `(\S+)` \| (.+) \|", section("Live outputs"), re.MULTILINE)
+    assert live == [(row.example, row.summary) for row in SCHEMES]
 
 
 def test_the_file_tree_is_the_tree() -> None:

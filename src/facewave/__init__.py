@@ -13,12 +13,14 @@ if TYPE_CHECKING:
     from .frames import Animation as Animation
     from .frames import Frame as Frame
     from .frames import StreamInfo as StreamInfo
+    from .outputs.live import open_live_output as open_live_output
     from .pipeline import animate as animate
     from .providers import open_provider as open_provider
     from .providers import provider_names as provider_names
     from .runtime.consumers import Consumer as Consumer
     from .runtime.consumers import OutputConsumer as OutputConsumer
     from .runtime.curve_source import AudioCurveSource as AudioCurveSource
+    from .runtime.live_outputs import LiveOutputs as LiveOutputs
     from .runtime.runtime import Runtime as Runtime
     from .streams import StreamSettings as StreamSettings
     from .streams import Transcript as Transcript
@@ -34,12 +36,14 @@ _WHERE = {
     "EmotionTrack": "emotions",
     "FacewaveError": "errors",
     "Frame": "frames",
+    "LiveOutputs": "runtime.live_outputs",
     "OutputConsumer": "runtime.consumers",
     "Runtime": "runtime.runtime",
     "StreamInfo": "frames",
     "StreamSettings": "streams",
     "Transcript": "streams",
     "animate": "pipeline",
+    "open_live_output": "outputs.live",
     "open_provider": "providers",
     "provider_names": "providers",
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -129,10 +129,18 @@ class Animation:
 
         return read_animation(Path(path))
 
-    def save(self, path: str | Path, *, emotions: str | Path | None = None, visemes: str | Path | None = None) -> None:
+    def save(
+        self,
+        path: str | Path,
+        *,
+        emotions: str | Path | None = None,
+        visemes: str | Path | None = None,
+        progress: Callable[[float], None] | None = None,
+    ) -> None:
         """Write to the format the extension names (`.csv`, `.livelink.csv`, `.json`, `.npz`).
 
-        The file appears whole or not at all. `emotions` and `visemes` name CSV files for these two tracks.
+        The file appears whole or not at all. `emotions` and `visemes` name CSV files for these two tracks. `progress`
+        is called with the share done, 0..1, where writing takes long (`.mp4`).
 
         Raises:
             OutputError: Unknown extension, no such track to write, or the file cannot be written.
@@ -140,7 +148,11 @@ class Animation:
         from .outputs import write_animation
 
         write_animation(
-            self, Path(path), emotions=Path(emotions) if emotions else None, visemes=Path(visemes) if visemes else None
+            self,
+            Path(path),
+            emotions=Path(emotions) if emotions else None,
+            visemes=Path(visemes) if visemes else None,
+            progress=progress,
         )
 
     def __len__(self) -> int:

@@ -7,7 +7,7 @@ import sys
 import typer
 
 from ..errors import FacewaveError
-from . import animate, calibrate, call, demo, health, inspect, live, models, providers, serve, studio
+from . import animate, calibrate, call, demo, health, inspect, live, models, play, providers, serve, studio
 
 app = typer.Typer(
     name="facewave",
@@ -26,6 +26,7 @@ app.command("health")(health.health)
 app.command("inspect")(inspect.inspect)
 app.command("live")(live.live)
 app.add_typer(models.app, name="models")
+app.command("play")(play.play)
 app.command("providers")(providers.providers)
 app.command("serve")(serve.serve)
 app.command("studio")(studio.studio)

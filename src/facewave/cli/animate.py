@@ -223,7 +223,10 @@ def _animate_one(
         )
         if no_tongue:
             take = take.with_channels([name for name in take.channels if name not in TONGUE])
-        take.save(target, emotions=emotions, visemes=visemes)
+        progress.update(task, description=f"{source.name} -> {target.name}")
+        take.save(
+            target, emotions=emotions, visemes=visemes, progress=lambda share: progress.update(task, completed=share)
+        )
         spent = time.perf_counter() - began
     console.print(
         f"{source} -> {target}: {len(take)} frames at {float(take.frame_rate):g} fps, {take.duration_s:.1f} s "

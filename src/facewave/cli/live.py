@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .targets import To, ToFps
+
 if TYPE_CHECKING:
     from ..audio.live import LiveBlock
     from ..runtime.consumers import Consumer
@@ -28,6 +30,8 @@ def live(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="OUT", help="Also write the animation to this file.")
     ] = None,
+    to: To = None,
+    to_fps: ToFps = "60",
     play: Annotated[
         bool, typer.Option("--play", help="Play the audio in step with the face; otherwise playing is only timed.")
     ] = False,
@@ -38,6 +42,9 @@ def live(
     seconds: Annotated[float | None, typer.Option(help="Stop after this much audio.")] = None,
 ) -> None:
     """Animate a microphone, a pipe or a growing file, and print how long frames take and how often audio ran out.
+
+    With --to, frames also go to Unreal, VTuber apps, OSC, web pages or a pipe, in step with the sound; the rest pose
+    comes last, also on Ctrl-C.
 
     The latency of a frame counts from the moment its sound was captured. From a pipe or a file that is the moment at
     which it was read.
@@ -51,6 +58,7 @@ def live(
     from ..runtime.workers import Threads
     from ..streams import StreamSettings
     from ..timing import frame_rate
+    from .targets import sending
 
     if mic == bool(source):
         raise typer.BadParameter("give either --mic, or `-` for standard input, or a file")
@@ -64,16 +72,18 @@ def live(
         from ..outputs import open_file_output
 
         consumers.append(OutputConsumer(open_file_output(output)))
-    opened = _opened(source, mic=mic, rate=rate, channels=channels, sample_type=sample_type)
     with (
         Runtime(workers=workers) as runtime,
         AudioCurveSource(buffer_s=buffer_s, device="speaker" if play else "null", workers=workers) as player,
+        sending(player, to, to_fps, console, workers),
     ):
+        # After the targets: a mistake in an address is told before anyone speaks.
+        opened = _opened(source, mic=mic, rate=rate, channels=channels, sample_type=sample_type)
         runtime.override_burst_mode("burst")  # Live audio comes at its own pace.
         runtime.allocate(provider)
         meter = LatencyMeter(workers.now, player, *consumers)
         heard_s = 0.0
-        delivery = None
+        delivery, stopped = None, False
         try:
             with console.status("waiting for audio ...") as status:
                 shown_at = 0.0
@@ -88,11 +98,12 @@ def live(
                         shown_at = heard_s
                         status.update(_line(heard_s, meter, player))
         except KeyboardInterrupt:
+            stopped = True
             console.print("stopped")
         finally:
             _close(opened)
         if delivery is not None:
-            _finish(runtime, meter, player)
+            _finish(runtime, meter, player, stopped)
         _report(console, heard_s, meter, player, getattr(opened, "overruns", None))
         if output is not None and delivery is not None:
             console.print(f"wrote {output}", soft_wrap=True)
@@ -125,12 +136,15 @@ def _close(opened: Any) -> None:
         opened.close()
 
 
-def _finish(runtime: Runtime, meter: LatencyMeter, player: Any) -> None:
+def _finish(runtime: Runtime, meter: LatencyMeter, player: Any, stopped: bool) -> None:
+    """Animate what was heard, and play it to its end unless the user wants silence now."""
     delivery = runtime.end_samples(meter)
     delivery.result()
     ending = delivery.ending()
     if ending.error is not None:
         raise ending.error
+    if stopped:
+        player.stop()
     player.wait()
 
 

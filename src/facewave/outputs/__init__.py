@@ -6,7 +6,9 @@ it a row here.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -32,12 +34,16 @@ class FileFormat:
     readable: bool = True
     """Whether facewave reads it back."""
 
+    slow: bool = False
+    """Whether writing takes so long that it tells its progress; its `write` then takes `progress`."""
+
 
 FORMATS: tuple[FileFormat, ...] = (
     FileFormat(".livelink.csv", "livelink_csv", "Live Link Face recordings: Unreal's importer, Faceit"),
     FileFormat(".csv", "csv", "NVIDIA's sample client, pandas, spreadsheets"),
     FileFormat(".json", "json", "Audio2Face's export: Blender, Maya and Reallusion loaders"),
     FileFormat(".html", "html", "people: one web page with the head, the sound and the curves", readable=False),
+    FileFormat(".mp4", "video", "players and editors: a film of the head with its sound", readable=False, slow=True),
     FileFormat(".npz", "npz", "facewave's own, exact: numpy"),
 )
 """Longer extensions first, so that `x.livelink.csv` is not taken for a plain CSV."""
@@ -53,21 +59,29 @@ def open_file_output(path: Path) -> Output:
 
 
 def write_animation(
-    animation: Animation, path: Path, *, emotions: Path | None = None, visemes: Path | None = None
+    animation: Animation,
+    path: Path,
+    *,
+    emotions: Path | None = None,
+    visemes: Path | None = None,
+    progress: Callable[[float], None] | None = None,
 ) -> None:
     """Write a whole animation, and its emotion and viseme tracks to CSVs of their own.
+
+    `progress` is called with the share done, 0..1, by the formats that take long.
 
     Raises:
         OutputError: Unknown extension, no such track to write, or a file that cannot be written.
     """
     from . import csv
 
-    module = _module(_format_of(path))
+    row = _format_of(path)
+    module = _module(row)
     if emotions is not None:
         write_whole(emotions, csv.write_emotions, animation)
     if visemes is not None:
         write_whole(visemes, csv.write_visemes, animation)
-    write_whole(path, module.write, animation)
+    write_whole(path, partial(module.write, progress=progress) if row.slow else module.write, animation)
 
 
 def read_animation(path: Path) -> Animation:

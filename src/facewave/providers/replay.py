@@ -85,9 +85,14 @@ class ReplaySession:
     def _until(self, stop: int) -> list[Frame]:
         last = len(self._animation) - 1
         rest = np.zeros(len(self.info.channels), np.float32)
-        frames = [
-            Frame(i, sample_of(i, self.info.frame_rate), self._animation.weights[min(i, last)] if last >= 0 else rest)
-            for i in range(self._next, stop)
-        ]
+        take = self._animation
+        frames = []
+        for i in range(self._next, stop):
+            k, sample = min(i, last), sample_of(i, self.info.frame_rate)
+            if last < 0:
+                frames.append(Frame(i, sample, rest))
+            else:
+                tracks = (None if track is None else track[k] for track in (take.emotions, take.visemes, take.head))
+                frames.append(Frame(i, sample, take.weights[k], *tracks))
         self._next = max(self._next, stop)
         return frames

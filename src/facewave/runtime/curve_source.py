@@ -21,7 +21,7 @@ from ..frames import StreamInfo
 from .consumers import AudioFormat, Chunk
 from .delivery import Ending, running_future
 from .devices import Device, NullDevice, SpeakerDevice, default_device
-from .playback import Ended, Playback, Started, State
+from .playback import Ended, Moment, Playback, Started, State
 from .workers import Handle, Threads, Workers
 
 log = logging.getLogger("facewave.runtime")
@@ -218,6 +218,11 @@ class AudioCurveSource:
         with self._lock:
             values = self._playback.weights(self._workers.now() if at is None else at)
             return dict(zip(self._playback.channels, values.tolist(), strict=True))
+
+    def moment(self, at: float | None = None) -> Moment:
+        """Clip, position, weights and head together; `at` as in `weights`."""
+        with self._lock:
+            return self._playback.moment(self._workers.now() if at is None else at)
 
     def step(self, now: float) -> float | None:
         """One tick of the playback; called by the workers."""

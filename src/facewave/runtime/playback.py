@@ -39,6 +39,8 @@ _AUDIO_FADE_S = 0.02
 _HISTORY_S = 2.0
 """Seconds of frames kept behind the position, for those who ask about the past."""
 
+_STILL = np.zeros(3, np.float32)
+
 
 @dataclass(frozen=True, slots=True)
 class Started:
@@ -51,6 +53,26 @@ class Ended:
 
     ending: Ending
     """Why."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Moment:
+    """What is heard and seen at one time, all of it read at once."""
+
+    clip: int
+    """Which clip, counted from 1 since the beginning; 0 before the first."""
+
+    position_s: float | None
+    """Seconds of the clip that have been heard; None where nothing sounds."""
+
+    channels: tuple[str, ...]
+    """Names of the weights."""
+
+    weights: NDArray[np.float32]
+    """Shape (channels,): the face."""
+
+    head: NDArray[np.float32]
+    """Shape (3,): yaw, pitch and roll of the head, degrees, as in `Frame.head`; 0 where the provider makes none."""
 
 
 class AudioTrack:
@@ -184,7 +206,7 @@ class FollowingClock:
 
 
 class CurveTrack:
-    """The frames of one clip, read at any time between them."""
+    """The frames of one clip, read at any time between them: weights, then the head's three angles."""
 
     def __init__(self, info: StreamInfo, interpolate: bool) -> None:
         self.channels = info.channels
@@ -194,8 +216,9 @@ class CurveTrack:
         self._weights: list[NDArray[np.float32]] = []
         self._warned = False
 
-    def add(self, sample: int, weights: NDArray[np.float32]) -> None:
+    def add(self, sample: int, weights: NDArray[np.float32], head: NDArray[np.float32] | None = None) -> None:
         """Add the next frame; weights that are no numbers become 0."""
+        weights = np.concatenate([weights, _STILL if head is None else head])
         if not np.isfinite(weights).all():
             if not self._warned:
                 self._warned = True
@@ -205,7 +228,7 @@ class CurveTrack:
         self._weights.append(weights)
 
     def at(self, sample: float) -> NDArray[np.float32] | None:
-        """Weights at a 16 kHz sample, shape (channels,): the first or last frame is held outside; None without any."""
+        """The pose at a 16 kHz sample, shape (channels + 3,); the first or last one outside; None without any."""
         if not self._samples:
             return None
         after = bisect.bisect_right(self._samples, sample)
@@ -249,7 +272,8 @@ class Playback:
         self._clock: FollowingClock | None = None
         self._ending: Ending | None = None
         self._events: list[Started | Ended] = []
-        self._left_over = np.zeros(len(CHANNELS), np.float32)  # Of an interrupted or ended clip; fades away.
+        self._clips = 0
+        self._left_over = np.zeros(len(CHANNELS) + 3, np.float32)  # Of an interrupted or ended clip; fades away.
         self._left_at = -math.inf
 
     @property
@@ -267,17 +291,18 @@ class Playback:
         self.interrupt(Ending("replaced"), now)
         self._close_clip()
         if info.channels != self.channels:
-            self._left_over = np.zeros(len(info.channels), np.float32)
+            self._left_over = np.zeros(len(info.channels) + 3, np.float32)
         self.channels = info.channels
         self._track, self._curves = AudioTrack(audio, self._buffer_s), CurveTrack(info, self._interpolate)
         self.state = "starting"
+        self._clips += 1
 
     def receive(self, chunk: Chunk) -> None:
         """The next piece of the clip; ignored where the clip was interrupted."""
         if self._track is None or self._curves is None or self._ending is not None:
             return
         for frame in chunk.frames:
-            self._curves.add(frame.sample, frame.weights)
+            self._curves.add(frame.sample, frame.weights, frame.head)
         self._track.push(chunk.audio)
 
     def end(self, ending: Ending, now: float) -> None:
@@ -342,19 +367,28 @@ class Playback:
 
     def weights(self, now: float) -> NDArray[np.float32]:
         """The face at a time, shape (channels,); at rest where nothing is played."""
+        return self._pose(now)[:-3]
+
+    def moment(self, now: float) -> Moment:
+        """What is heard and seen at a time."""
+        pose = self._pose(now)
+        position = self.position_s(now) if self._sounding(now) else None
+        return Moment(self._clips, position, self.channels, pose[:-3], pose[-3:])
+
+    def _pose(self, now: float) -> NDArray[np.float32]:
         target = None
         if self._sounding(now) and self._curves is not None:
             target = self._curves.at(self.position_s(now) * SAMPLE_RATE)
         if target is None:
-            target = np.zeros(len(self.channels), np.float32)
+            target = np.zeros(len(self.channels) + 3, np.float32)
         share = (now - self._left_at) / self._fade_s if self._fade_s else 1.0
         if share >= 1:
             return target.copy()
         share = max(share, 0.0)
         # Added, not blended: a clip that begins while the last pose fades is itself shown in full from its start.
         keep = np.float32(1 - share * share * (3 - 2 * share))
-        weights: NDArray[np.float32] = target + self._left_over * keep
-        return weights
+        pose: NDArray[np.float32] = target + self._left_over * keep
+        return pose
 
     def _sounding(self, now: float) -> bool:
         if self.state == "starting" and self._track is not None:
@@ -378,7 +412,7 @@ class Playback:
             self._begin_ending(now)
 
     def _begin_ending(self, now: float) -> None:
-        self._left_over, self._left_at = self.weights(now), now
+        self._left_over, self._left_at = self._pose(now), now
         self.state = "ending"
 
     def _close_clip(self) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import parse_qs
+
+from ..wire.browser import has_token, is_foreign
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -50,13 +50,11 @@ class Guard:
 
     def _refusal(self, scope: Scope, headers: dict[str, str]) -> tuple[int, str] | None:
         origin = headers.get("origin")
-        if origin is not None:
-            own = {f"http://{headers.get('host', '')}", f"https://{headers.get('host', '')}"}
-            if origin not in own and origin not in self.origins:
-                return 403, f"origin {origin} is not allowed; start the studio with --allow-origin {origin}"
-        if self.token and not scope["path"].startswith(OPEN_PATHS):
-            query = parse_qs(scope.get("query_string", b"").decode("latin-1")).get("token", [""])[0]
-            given = headers.get("authorization", "").removeprefix("Bearer ").strip() or query
-            if not hmac.compare_digest(given.encode(), self.token.encode()):
-                return 401, "a token is needed: open the address that `facewave studio` printed"
+        if is_foreign(origin, headers.get("host", ""), self.origins):
+            return 403, f"origin {origin} is not allowed; start the studio with --allow-origin {origin}"
+        query = scope.get("query_string", b"").decode("latin-1")
+        if not scope["path"].startswith(OPEN_PATHS) and not has_token(
+            self.token, headers.get("authorization", ""), query
+        ):
+            return 401, "a token is needed: open the address that `facewave studio` printed"
         return None

@@ -23,7 +23,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import struct
 from collections.abc import Sequence
 from typing import Any
 
@@ -37,9 +36,9 @@ from ..frames import Frame
 from ..providers import open_provider
 from ..providers.base import Session
 from ..timing import SAMPLE_RATE
+from ..wire.browser import end_message, frames_message, info_message
 from .options import stream_settings
 
-PROTOCOL = 1
 MAX_STREAMS = 8
 """Streams at once."""
 
@@ -97,7 +96,7 @@ class Streams:
                 elif message.get("type") == "end":
                     frames = await asyncio.to_thread(_ended, session, resampler)
                     await _send_frames(socket, frames)
-                    await socket.send_json({"type": "end", "frames": sent + len(frames)})
+                    await socket.send_json(end_message(sent + len(frames)))
                     await socket.close(1000)
                     return None
                 else:
@@ -134,15 +133,7 @@ async def _start(socket: Any) -> tuple[Session, StreamResampler, int]:
     settings = stream_settings(first.get("settings", {}))
     provider = open_provider(str(first.get("provider", "")))
     session = await asyncio.to_thread(provider.open, settings)
-    await socket.send_json(
-        {
-            "type": "info",
-            "protocol": PROTOCOL,
-            "channels": list(session.info.channels),
-            "fps": float(session.info.frame_rate),
-            "lookAheadMs": provider.info.look_ahead * 1000 / SAMPLE_RATE,
-        }
-    )
+    await socket.send_json(info_message(session.info, provider.info.look_ahead * 1000 / SAMPLE_RATE))
     return session, resampler, rate
 
 
@@ -181,8 +172,7 @@ def _values(message: dict[str, Any]) -> dict[str, float]:
 
 async def _send_frames(socket: Any, frames: Sequence[Frame]) -> None:
     if frames:
-        head = struct.pack("<II", frames[0].index, len(frames))
-        await socket.send_bytes(head + np.stack([frame.weights for frame in frames]).astype("<f4").tobytes())
+        await socket.send_bytes(frames_message(frames))
 
 
 async def _fail(socket: Any, code: int, message: str) -> None:

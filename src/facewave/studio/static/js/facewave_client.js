@@ -16,12 +16,21 @@ export class FacewaveClient {
 
   /** Open a stream; resolves to {channels, fps, lookAheadMs}. */
   start({ sampleRate, provider = "", settings = {} }) {
+    return this.#open(() => this.#say({ type: "start", sampleRate, provider, settings }));
+  }
+
+  /** Only watch, where `facewave live --to ws://...` or `facewave play` sends; resolves when a stream has begun. */
+  watch() {
+    return this.#open(() => {});
+  }
+
+  #open(greet) {
     this.socket = new WebSocket(this.url);
     this.socket.binaryType = "arraybuffer";
     this.failed = null;
     this.finished = new Promise((resolve) => (this.resolveFinished = resolve));
     return new Promise((resolve, reject) => {
-      this.socket.onopen = () => this.#say({ type: "start", sampleRate, provider, settings });
+      this.socket.onopen = greet;
       this.socket.onmessage = ({ data }) => {
         if (typeof data !== "string") return this.#frames(data);
         const message = JSON.parse(data);
