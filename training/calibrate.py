@@ -163,7 +163,7 @@ class _Joined:
 
 def _worth(recall: float, precision: float, excess: float, jitter: float) -> float:
     """Recall counts most; every false percent beyond what is allowed costs five of recall, and trembling costs too."""
-    worth = np.nan_to_num(recall) + 0.4 * np.nan_to_num(precision) - 5 * max(0.0, float(np.nan_to_num(excess)))
+    worth = np.nan_to_num(recall) + 0.6 * np.nan_to_num(precision) - 5 * max(0.0, float(np.nan_to_num(excess)))
     return float(worth - 0.025 * jitter)
 
 
