@@ -7,13 +7,8 @@ import os
 import re
 import signal
 import socket
-import subprocess
-import sys
 import threading
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import grpc
@@ -30,70 +25,8 @@ from facewave.server.server import ServeOptions
 from facewave.server.slots import SharedSlots
 from facewave.wire._proto.controller_pb2 import AudioStream
 from tests.servers.loudness import BatchLoudnessProvider, LoudnessProvider
+from tests.servers.processes import Process, get, process
 from tests.servers.serving import Answer, audio, call, chunks, clip, config, end, header, serving, speech, wait_until
-
-ROOT = Path(__file__).parents[2]
-
-
-class Process:
-    """A running `facewave serve`."""
-
-    def __init__(self, *arguments: str, stderr: int | None = None) -> None:
-        environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
-        self.log: list[str] = []
-        self.popen = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "facewave", "serve"),
-                *("--provider", "Embedded", "--port", "0", "--http", "127.0.0.1:0", "--log-json", *arguments),
-            ],
-            stderr=subprocess.PIPE if stderr is None else stderr,
-            env=environment,
-            cwd=ROOT,
-            text=True,
-        )
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        if stderr is None:
-            self._reader.start()
-
-    def _read(self) -> None:
-        assert self.popen.stderr is not None
-        for line in self.popen.stderr:
-            self.log.append(line)
-
-    def lines(self, message: str) -> list[dict[str, object]]:
-        found = [json.loads(line) for line in self.log if line.startswith("{")]
-        return [line for line in found if line["message"] == message]
-
-    def wait_ready(self) -> dict[str, object]:
-        def ready() -> bool:
-            assert self.popen.poll() is None, "".join(self.log)
-            return any("http" in line for line in self.lines("Running..."))
-
-        wait_until(ready, timeout=180)
-        return next(line for line in self.lines("Running...") if "http" in line)
-
-
-@contextmanager
-def process(*arguments: str) -> Iterator[tuple[Process, dict[str, object]]]:
-    one = Process(*arguments)
-    try:
-        yield one, one.wait_ready()
-    finally:
-        if one.popen.poll() is None:
-            one.popen.terminate()
-        one.popen.wait(60)
-        one._reader.join(10)
-        assert one.popen.stderr is not None
-        one.popen.stderr.close()
-
-
-def get(port: object, path: str) -> tuple[int, bytes]:
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=30) as answer:
-            return answer.status, answer.read()
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, error.read()
 
 
 def test_sigterm_lets_a_running_clip_end() -> None:
