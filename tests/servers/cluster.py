@@ -29,7 +29,7 @@ STREAMS = ROOT / "deploy" / "haproxy" / "haproxy.cfg"
 CONNECTIONS = ROOT / "deploy" / "haproxy" / "connections.cfg"
 
 NOTICE_S = 3
-"""`--drain-delay` of the servers; HAProxy needs 1.2 s to see that one is not ready."""
+"""`--drain-delay` of the servers; HAProxy needs 1.5 s to see that one is not ready."""
 
 _CHUNK_S = 0.1
 
@@ -70,6 +70,7 @@ class Member:
 
     def close(self) -> None:
         for process in self.processes:
+            process.popen.kill()
             process.close()
 
 

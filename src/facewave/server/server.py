@@ -175,9 +175,11 @@ class Server:
         if delay_s := self._options.drain_delay_s if grace_s is None else 0.0:
             logger.info("not ready", extra={"streams": self._slots.used, "delay_s": delay_s})
             await asyncio.sleep(delay_s)
-        self.host.draining = True
         logger.info("stopping", extra={"streams": self._slots.used, "grace_s": grace})
-        await server.stop(grace)
+        stopping = asyncio.ensure_future(server.stop(grace))
+        await asyncio.sleep(0)  # Calls that gRPC had taken before it closed its ports begin first, and are served.
+        self.host.draining = True
+        await stopping
         await self.host.stop()
         for http in self._http:
             http.close()
