@@ -8,6 +8,7 @@ import re
 import signal
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -53,6 +54,55 @@ def test_sigterm_lets_a_running_clip_end() -> None:
         (begun,), (ended,) = server.lines("stream begins"), server.lines("stream ended")
         assert begun["sid"] == ended["sid"] == "1"
         assert (ended["outcome"], ended["frames"]) == ("OK", 60)
+
+
+def test_notice_before_the_drain_still_serves_new_calls() -> None:
+    with process("--drain-delay", "20") as (server, ports):
+        server.popen.send_signal(signal.SIGTERM)
+        wait_until(lambda: bool(server.lines("not ready")), timeout=60)
+        assert get(ports["http"], "/v1/health/ready")[0] == 503
+        assert get(ports["http"], "/v1/health/live")[0] == 200
+        target = f"127.0.0.1:{ports['grpc']}"
+        with grpc.insecure_channel(target) as channel:
+            status = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest()).status
+            assert status == health_pb2.HealthCheckResponse.NOT_SERVING
+        answer = call(target, clip(speech(0.5)))
+        assert (answer.code, len(answer.frames)) == (grpc.StatusCode.OK, 15)
+        assert not server.lines("stopping")
+        # A second signal does not wait for the rest of it.
+        server.popen.send_signal(signal.SIGTERM)
+        assert server.popen.wait(60) == 0
+        assert server.lines("second signal: stopping now")
+        assert server.lines("stopped")
+
+
+def test_second_signal_stops_workers_at_once() -> None:
+    with process("--workers", "2", "--drain-delay", "60") as (server, _):
+        server.popen.send_signal(signal.SIGTERM)
+        wait_until(lambda: len(server.lines("not ready")) == 2, timeout=60)
+        server.popen.send_signal(signal.SIGTERM)
+        # Less than the notice alone.
+        assert server.popen.wait(50) == 0
+
+
+def test_old_connection_is_replaced_and_its_clip_goes_on() -> None:
+    with process("--connection-age", "1") as (server, ports):
+        channel = grpc.insecure_channel(f"127.0.0.1:{ports['grpc']}")
+
+        def requests() -> Iterator[AudioStream]:
+            yield header()
+            for piece in chunks(speech(3.0), 3200):
+                time.sleep(0.1)
+                yield audio(piece)
+            yield end()
+
+        with channel:
+            answer = call("", requests(), channel=channel)
+            assert (answer.code, len(answer.frames)) == (grpc.StatusCode.OK, 90)
+            later = call("", clip(speech(0.5)), channel=channel)
+        assert later.code is grpc.StatusCode.OK
+        first, second = (str(line["peer"]) for line in server.lines("stream begins"))
+        assert first != second
 
 
 def test_full_disk_for_logs_costs_no_clip() -> None:

@@ -126,6 +126,8 @@ class Server:
         self._health: Any = None
         self._closers: list[Callable[[], Any]] = []
         self._ready = False
+        self._hurry = asyncio.Event()
+        """Set where stopping may not wait for anything."""
         self._started = time.time()
 
     async def start(self) -> None:
@@ -174,11 +176,17 @@ class Server:
         grace = self._options.drain_s if grace_s is None else grace_s
         if delay_s := self._options.drain_delay_s if grace_s is None else 0.0:
             logger.info("not ready", extra={"streams": self._slots.used, "delay_s": delay_s})
-            await asyncio.sleep(delay_s)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._hurry.wait(), delay_s)
         logger.info("stopping", extra={"streams": self._slots.used, "grace_s": grace})
         stopping = asyncio.ensure_future(server.stop(grace))
         await asyncio.sleep(0)  # Calls that gRPC had taken before it closed its ports begin first, and are served.
         self.host.draining = True
+        hurried = asyncio.ensure_future(self._hurry.wait())
+        await asyncio.wait({stopping, hurried}, return_when=asyncio.FIRST_COMPLETED)
+        hurried.cancel()
+        if not stopping.done():
+            await server.stop(0)  # A second stop shortens the grace of the first.
         await stopping
         await self.host.stop()
         for http in self._http:
@@ -196,10 +204,12 @@ class Server:
     ) -> None:
         """Start, serve until a signal comes, then stop; a second one stops without waiting."""
         stopping = asyncio.Event()
-        hurry = asyncio.Event()
 
         def on_signal() -> None:
-            (hurry if stopping.is_set() else stopping).set()
+            if stopping.is_set():
+                logger.warning("second signal: stopping now")
+                self._hurry.set()
+            stopping.set()
 
         loop = asyncio.get_running_loop()
         for number in signals:
@@ -209,13 +219,7 @@ class Server:
         if on_ready is not None:
             on_ready()
         await stopping.wait()
-        stop = asyncio.ensure_future(self.stop())
-        hurried = asyncio.ensure_future(hurry.wait())
-        await asyncio.wait({stop, hurried}, return_when=asyncio.FIRST_COMPLETED)
-        hurried.cancel()
-        if not stop.done():
-            logger.warning("second signal: stopping now")
-            stop.cancel()
+        await self.stop()
 
     def metadata(self) -> Mapping[str, object]:
         """What `/v1/metadata` says."""
