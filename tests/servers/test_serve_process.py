@@ -76,6 +76,29 @@ def test_notice_before_the_drain_still_serves_new_calls() -> None:
         assert server.lines("stopped")
 
 
+def test_second_signal_cuts_running_clips_off() -> None:
+    with process("--drain", "120") as (server, ports):
+        answers: list[Answer] = []
+        release = threading.Event()
+
+        def requests() -> Iterator[AudioStream]:
+            yield header()
+            yield audio(speech(1.0))
+            release.wait(110)
+
+        thread = threading.Thread(target=lambda: answers.append(call(f"127.0.0.1:{ports['grpc']}", requests())))
+        thread.start()
+        wait_until(lambda: bool(server.lines("stream begins")), timeout=60)
+        server.popen.send_signal(signal.SIGTERM)
+        wait_until(lambda: bool(server.lines("stopping")), timeout=60)
+        assert server.popen.poll() is None
+        server.popen.send_signal(signal.SIGTERM)
+        assert server.popen.wait(60) == 0
+        thread.join(60)
+        release.set()
+        assert answers[0].code is not grpc.StatusCode.OK
+
+
 def test_second_signal_stops_workers_at_once() -> None:
     with process("--workers", "2", "--drain-delay", "60") as (server, _):
         server.popen.send_signal(signal.SIGTERM)

@@ -55,7 +55,7 @@ class Scrubber:
         for pattern in _SHAPES:
             text = pattern.sub(MASK, text)
         for pattern, instead in self._words:
-            text = pattern.sub(lambda _, instead=instead: instead, text)
+            text = pattern.sub(instead, text)
         return text
 
     def values(self, value: Any) -> Any:
