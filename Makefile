@@ -58,6 +58,11 @@ lock:
 		--upgrade pyproject.toml constraints/build.in -o constraints/run.txt
 	uv pip compile --universal --generate-hashes --no-header --no-emit-index-url --no-annotate --python-version 3.11 \
 		--upgrade --extra dev --extra server --extra studio --extra telemetry -c constraints/run.txt pyproject.toml constraints/build.in -o constraints/dev.txt
+	uv pip compile --universal --generate-hashes --no-header --no-emit-index-url --no-annotate --python-version 3.11 \
+		--extra server --extra telemetry -c constraints/dev.txt pyproject.toml -o constraints/server.txt
+	uv pip compile --universal --generate-hashes --no-header --no-emit-index-url --no-annotate --python-version 3.11 \
+		--extra server --extra telemetry -c constraints/dev.txt --no-emit-package onnxruntime pyproject.toml constraints/cuda.in \
+		-o constraints/cuda.txt
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "error: no Python 3.11 or newer found; install one or set PYTHON=/path/to/python3.11"; exit 1; }

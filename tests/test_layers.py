@@ -38,7 +38,7 @@ ALLOWED: dict[str, set[str]] = {
     "runtime": VALUES | {"settings", "audio", "providers", "outputs"},
     "integrations": VALUES | {"runtime"},
 }
-"""Layer -> layers it may import. Layers not listed (server, studio, cli) may import all that are."""
+"""Layer -> layers it may import. Layers not listed (server, studio, doctor, cli) may import all that are."""
 
 HEAVY = {"onnxruntime": {"inference/onnx.py"}, "soxr": {"audio/resample.py"}, "soundfile": {"audio/files.py"}}
 """Third-party packages and the only modules that import them."""

@@ -45,6 +45,13 @@ HOSTED = [
 ]
 
 
+PROXIES = [
+    ("CANCELLED", "Stream removed (RST_STREAM (Received RST_STREAM with error code 8))"),
+    ("UNKNOWN", "Stream removed (Data frame with END_STREAM flag received)"),
+]
+"""What gRPC said of HAProxy 2.6 whose server had died."""
+
+
 @pytest.fixture
 def server() -> Iterator[AwkwardServer]:
     with AwkwardServer() as running:
@@ -81,6 +88,13 @@ def test_every_code_has_its_advice(server: AwkwardServer, code: str, advice: str
         _talk(RemoteA2F(Connection(url=server.url), ONCE))
     assert caught.value.retryable is retryable
     assert f"127.0.0.1:{server.port}" in str(caught.value)
+
+
+@pytest.mark.parametrize(("code", "details"), PROXIES)
+def test_a_proxy_that_lost_its_server_is_told(code: str, details: str) -> None:
+    error = described(code, details, Connection(url="http://proxy:52000"), doing="animating")
+    assert "the server behind it went away" in str(error)
+    assert error.retryable
 
 
 def test_nothing_listening_is_told_at_the_opening_after_all_tries(caplog: pytest.LogCaptureFixture) -> None:

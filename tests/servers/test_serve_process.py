@@ -7,13 +7,9 @@ import os
 import re
 import signal
 import socket
-import subprocess
-import sys
 import threading
-import urllib.error
-import urllib.request
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import grpc
@@ -30,70 +26,8 @@ from facewave.server.server import ServeOptions
 from facewave.server.slots import SharedSlots
 from facewave.wire._proto.controller_pb2 import AudioStream
 from tests.servers.loudness import BatchLoudnessProvider, LoudnessProvider
+from tests.servers.processes import Process, get, process
 from tests.servers.serving import Answer, audio, call, chunks, clip, config, end, header, serving, speech, wait_until
-
-ROOT = Path(__file__).parents[2]
-
-
-class Process:
-    """A running `facewave serve`."""
-
-    def __init__(self, *arguments: str, stderr: int | None = None) -> None:
-        environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
-        self.log: list[str] = []
-        self.popen = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "facewave", "serve"),
-                *("--provider", "Embedded", "--port", "0", "--http", "127.0.0.1:0", "--log-json", *arguments),
-            ],
-            stderr=subprocess.PIPE if stderr is None else stderr,
-            env=environment,
-            cwd=ROOT,
-            text=True,
-        )
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        if stderr is None:
-            self._reader.start()
-
-    def _read(self) -> None:
-        assert self.popen.stderr is not None
-        for line in self.popen.stderr:
-            self.log.append(line)
-
-    def lines(self, message: str) -> list[dict[str, object]]:
-        found = [json.loads(line) for line in self.log if line.startswith("{")]
-        return [line for line in found if line["message"] == message]
-
-    def wait_ready(self) -> dict[str, object]:
-        def ready() -> bool:
-            assert self.popen.poll() is None, "".join(self.log)
-            return any("http" in line for line in self.lines("Running..."))
-
-        wait_until(ready, timeout=180)
-        return next(line for line in self.lines("Running...") if "http" in line)
-
-
-@contextmanager
-def process(*arguments: str) -> Iterator[tuple[Process, dict[str, object]]]:
-    one = Process(*arguments)
-    try:
-        yield one, one.wait_ready()
-    finally:
-        if one.popen.poll() is None:
-            one.popen.terminate()
-        one.popen.wait(60)
-        one._reader.join(10)
-        assert one.popen.stderr is not None
-        one.popen.stderr.close()
-
-
-def get(port: object, path: str) -> tuple[int, bytes]:
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=30) as answer:
-            return answer.status, answer.read()
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, error.read()
 
 
 def test_sigterm_lets_a_running_clip_end() -> None:
@@ -120,6 +54,78 @@ def test_sigterm_lets_a_running_clip_end() -> None:
         (begun,), (ended,) = server.lines("stream begins"), server.lines("stream ended")
         assert begun["sid"] == ended["sid"] == "1"
         assert (ended["outcome"], ended["frames"]) == ("OK", 60)
+
+
+def test_notice_before_the_drain_still_serves_new_calls() -> None:
+    with process("--drain-delay", "20") as (server, ports):
+        server.popen.send_signal(signal.SIGTERM)
+        wait_until(lambda: bool(server.lines("not ready")), timeout=60)
+        assert get(ports["http"], "/v1/health/ready")[0] == 503
+        assert get(ports["http"], "/v1/health/live")[0] == 200
+        target = f"127.0.0.1:{ports['grpc']}"
+        with grpc.insecure_channel(target) as channel:
+            status = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest()).status
+            assert status == health_pb2.HealthCheckResponse.NOT_SERVING
+        answer = call(target, clip(speech(0.5)))
+        assert (answer.code, len(answer.frames)) == (grpc.StatusCode.OK, 15)
+        assert not server.lines("stopping")
+        # A second signal does not wait for the rest of it.
+        server.popen.send_signal(signal.SIGTERM)
+        assert server.popen.wait(60) == 0
+        assert server.lines("second signal: stopping now")
+        assert server.lines("stopped")
+
+
+def test_second_signal_cuts_running_clips_off() -> None:
+    with process("--drain", "120") as (server, ports):
+        answers: list[Answer] = []
+        release = threading.Event()
+
+        def requests() -> Iterator[AudioStream]:
+            yield header()
+            yield audio(speech(1.0))
+            release.wait(110)
+
+        thread = threading.Thread(target=lambda: answers.append(call(f"127.0.0.1:{ports['grpc']}", requests())))
+        thread.start()
+        wait_until(lambda: bool(server.lines("stream begins")), timeout=60)
+        server.popen.send_signal(signal.SIGTERM)
+        wait_until(lambda: bool(server.lines("stopping")), timeout=60)
+        assert server.popen.poll() is None
+        server.popen.send_signal(signal.SIGTERM)
+        assert server.popen.wait(60) == 0
+        thread.join(60)
+        release.set()
+        assert answers[0].code is not grpc.StatusCode.OK
+
+
+def test_second_signal_stops_workers_at_once() -> None:
+    with process("--workers", "2", "--drain-delay", "60") as (server, _):
+        server.popen.send_signal(signal.SIGTERM)
+        wait_until(lambda: len(server.lines("not ready")) == 2, timeout=60)
+        server.popen.send_signal(signal.SIGTERM)
+        # Less than the notice alone.
+        assert server.popen.wait(50) == 0
+
+
+def test_old_connection_is_replaced_and_its_clip_goes_on() -> None:
+    with process("--connection-age", "1") as (server, ports):
+        channel = grpc.insecure_channel(f"127.0.0.1:{ports['grpc']}")
+
+        def requests() -> Iterator[AudioStream]:
+            yield header()
+            for piece in chunks(speech(3.0), 3200):
+                time.sleep(0.1)
+                yield audio(piece)
+            yield end()
+
+        with channel:
+            answer = call("", requests(), channel=channel)
+            assert (answer.code, len(answer.frames)) == (grpc.StatusCode.OK, 90)
+            later = call("", clip(speech(0.5)), channel=channel)
+        assert later.code is grpc.StatusCode.OK
+        first, second = (str(line["peer"]) for line in server.lines("stream begins"))
+        assert first != second
 
 
 def test_full_disk_for_logs_costs_no_clip() -> None:

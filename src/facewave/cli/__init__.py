@@ -7,7 +7,7 @@ import sys
 import typer
 
 from ..errors import FacewaveError
-from . import animate, calibrate, call, demo, health, inspect, live, models, play, providers, serve, studio
+from . import animate, calibrate, call, demo, doctor, health, inspect, live, models, play, providers, serve, studio
 
 app = typer.Typer(
     name="facewave",
@@ -22,6 +22,7 @@ app.command("animate")(animate.animate)
 app.command("calibrate")(calibrate.calibrate)
 app.command("call")(call.call)
 app.command("demo")(demo.demo)
+app.command("doctor")(doctor.doctor)
 app.command("health")(health.health)
 app.command("inspect")(inspect.inspect)
 app.command("live")(live.live)

@@ -39,6 +39,12 @@ def serve(
     http: Annotated[str, typer.Option(metavar="HOST:PORT", help="HTTP health; blank for none.")] = "127.0.0.1:8000",
     metrics: Annotated[bool, typer.Option("--metrics", help="Offer metrics to Prometheus (port 9464).")] = False,
     drain: Annotated[float, typer.Option(min=0, help="Seconds running streams get when told to stop.")] = 30.0,
+    drain_delay: Annotated[
+        float, typer.Option(min=0, help="Seconds before that in which health says no but new calls are still served.")
+    ] = 0.0,
+    connection_age: Annotated[
+        float | None, typer.Option(min=1, help="Seconds after which clients must connect anew. Default: never.")
+    ] = None,
     log_json: Annotated[bool, typer.Option("--log-json", help="Log lines as JSON.")] = False,
     print_config: Annotated[bool, typer.Option("--print-config", help="Print what would be used, and stop.")] = False,
 ) -> None:
@@ -75,6 +81,8 @@ def serve(
         http_address=http or None,
         keys=read_keys(keys) if keys is not None else (),
         drain_s=drain,
+        drain_delay_s=drain_delay,
+        connection_age_s=connection_age,
     )
     if print_config:
         _print(provider, config, options, workers)

@@ -135,6 +135,15 @@ def load_network(path: Path, *, threads: int = 1, device: str = "cpu") -> Networ
     return network
 
 
+def runtime_devices() -> tuple[str, ...]:
+    """Execution providers of the installed ONNX Runtime, in its own words; none where it is not installed."""
+    try:
+        import onnxruntime
+    except ImportError:
+        return ()
+    return tuple(onnxruntime.get_available_providers())
+
+
 def find_device(name: str) -> Device:
     """The row of the table of devices.
 

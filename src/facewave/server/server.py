@@ -39,6 +39,8 @@ _OPTIONS: tuple[tuple[str, int], ...] = (
     # A peer that is gone without a word is noticed within half a minute, and its place is free again.
     ("grpc.keepalive_time_ms", 20_000),
     ("grpc.keepalive_timeout_ms", 10_000),
+    # Without this one an unanswered ping is waited for a minute, the line above regardless.
+    ("grpc.http2.ping_timeout_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),
     # Clients may ping as often as they like; none is sent away for it.
     ("grpc.http2.max_ping_strikes", 0),
@@ -70,6 +72,13 @@ class ServeOptions:
 
     drain_s: float = 30.0
     """Seconds that running streams get to end when the server is told to stop."""
+
+    drain_delay_s: float = 0.0
+    """Seconds before that in which new calls are still served while health already says no: what a balancer needs to
+    notice."""
+
+    connection_age_s: float | None = None
+    """Seconds after which a connection takes no new calls and its client makes another; None for never."""
 
     clip_folder: Path | None = None
     """Where the authoring service keeps clips; None for a temporary folder."""
@@ -117,6 +126,8 @@ class Server:
         self._health: Any = None
         self._closers: list[Callable[[], Any]] = []
         self._ready = False
+        self._hurry = asyncio.Event()
+        """Set where stopping may not wait for anything."""
         self._started = time.time()
 
     async def start(self) -> None:
@@ -139,7 +150,7 @@ class Server:
             self._closers.append(close)
         self._grpc = grpc.aio.server(
             interceptors=interceptors,
-            options=[*_OPTIONS, ("grpc.so_reuseport", int(self._share_port))],
+            options=self._channel_options(),
             maximum_concurrent_rpcs=max(1000, 4 * self._config.streams),
         )
         await self._add_services(self._grpc)
@@ -152,16 +163,31 @@ class Server:
         logger.info("Running...", extra={"provider": self._provider.info.name, **self.ports})
 
     async def stop(self, grace_s: float | None = None) -> None:
-        """Turn new calls away, let running ones end, then stop. Idempotent."""
+        """Say so, turn new calls away, let running ones end, then stop. Idempotent.
+
+        Args:
+            grace_s: Seconds for running calls, and no delay before them; None takes both from the options.
+        """
         if self._grpc is None:
             return
         server, self._grpc = self._grpc, None
         self._ready = False
-        self.host.draining = True
         await self._set_health(serving=False)
         grace = self._options.drain_s if grace_s is None else grace_s
+        if delay_s := self._options.drain_delay_s if grace_s is None else 0.0:
+            logger.info("not ready", extra={"streams": self._slots.used, "delay_s": delay_s})
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._hurry.wait(), delay_s)
         logger.info("stopping", extra={"streams": self._slots.used, "grace_s": grace})
-        await server.stop(grace)
+        stopping = asyncio.ensure_future(server.stop(grace))
+        await asyncio.sleep(0)  # Calls that gRPC had taken before it closed its ports begin first, and are served.
+        self.host.draining = True
+        hurried = asyncio.ensure_future(self._hurry.wait())
+        await asyncio.wait({stopping, hurried}, return_when=asyncio.FIRST_COMPLETED)
+        hurried.cancel()
+        if not stopping.done():
+            await server.stop(0)  # A second stop shortens the grace of the first.
+        await stopping
         await self.host.stop()
         for http in self._http:
             http.close()
@@ -178,10 +204,12 @@ class Server:
     ) -> None:
         """Start, serve until a signal comes, then stop; a second one stops without waiting."""
         stopping = asyncio.Event()
-        hurry = asyncio.Event()
 
         def on_signal() -> None:
-            (hurry if stopping.is_set() else stopping).set()
+            if stopping.is_set():
+                logger.warning("second signal: stopping now")
+                self._hurry.set()
+            stopping.set()
 
         loop = asyncio.get_running_loop()
         for number in signals:
@@ -191,13 +219,7 @@ class Server:
         if on_ready is not None:
             on_ready()
         await stopping.wait()
-        stop = asyncio.ensure_future(self.stop())
-        hurried = asyncio.ensure_future(hurry.wait())
-        await asyncio.wait({stop, hurried}, return_when=asyncio.FIRST_COMPLETED)
-        hurried.cancel()
-        if not stop.done():
-            logger.warning("second signal: stopping now")
-            stop.cancel()
+        await self.stop()
 
     def metadata(self) -> Mapping[str, object]:
         """What `/v1/metadata` says."""
@@ -206,6 +228,13 @@ class Server:
     def routes(self) -> Routes:
         """The HTTP paths of this process."""
         return health_routes(lambda: self._ready, self.metadata)
+
+    def _channel_options(self) -> list[tuple[str, int]]:
+        options = [*_OPTIONS, ("grpc.so_reuseport", int(self._share_port))]
+        if self._options.connection_age_s is not None:
+            # gRPC varies the age by a tenth by itself, so that clients do not all come back at once.
+            options.append(("grpc.max_connection_age_ms", round(1000 * self._options.connection_age_s)))
+        return options
 
     def _listen(self, server: grpc.aio.Server) -> None:
         secure = credentials(self._config.endpoint)

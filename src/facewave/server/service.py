@@ -95,6 +95,7 @@ class ControllerService:
         if stream.watch.waiting_for_header:
             raise RefusalError(Code.INVALID_ARGUMENT, "the call ended without a message; expected a header and audio")
         stream.end()
+        stream.input_closed()
 
     async def _answer(self, stream: Stream, context: Context) -> None:
         await stream.wait_accepted()
@@ -106,6 +107,7 @@ class ControllerService:
         for warning in stream.warnings:
             await context.write(animation.status(animation.Status.WARNING, warning))
         await context.write(animation.status(animation.Status.SUCCESS, SUCCESS_TEXT))
+        await stream.wait_input_closed()
 
 
 async def run_call(

@@ -7,6 +7,7 @@ A stream begins with a header (`Host.open`), gets input (`Stream.receive`, `Stre
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import logging
 import time
@@ -30,6 +31,9 @@ _WAIT_FOR_PLACE_S = 0.5
 
 _LET_GO_S = 5.0
 """Longest wait for cancelled calls at the end of a server."""
+
+_HALF_CLOSE_S = 0.5
+"""A client that has declared the end of its audio closes its side at once, or not at all."""
 
 _WATCH_S = 0.25
 """Seconds between two looks at the limits."""
@@ -210,6 +214,7 @@ class Stream:
         self.clip_or_none: Clip | None = None
         self._changed = asyncio.Event()
         self._accepted = asyncio.Event()
+        self._input_closed = asyncio.Event()
 
     @property
     def clip(self) -> Clip:
@@ -271,6 +276,19 @@ class Stream:
             self.watch.end()
             self.clip.end()
             self.host.engine.ready(self)
+
+    def input_closed(self) -> None:
+        """The client has closed its side: nothing more can come."""
+        self._input_closed.set()
+
+    async def wait_input_closed(self) -> None:
+        """Wait a moment for the client to close its side, so that the call ends on both sides in order.
+
+        A server that ends a call first resets the stream behind its last message. HTTP/2 allows that, but proxies
+        have taken the reset for a failure and dropped what came before it: HAProxy 2.6 loses frames so.
+        """
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._input_closed.wait(), _HALF_CLOSE_S)
 
     @property
     def refusal(self) -> RefusalError:

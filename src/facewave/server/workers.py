@@ -161,13 +161,17 @@ class WorkerPool:
                     del died[index]
                     self._spawn(index)
 
-    async def stop(self, grace_s: float) -> None:
-        """Tell every worker to stop, wait for them, and clean up."""
+    async def stop(self, grace_s: float, hurry: asyncio.Event | None = None) -> None:
+        """Tell every worker to stop, wait for them until `hurry` is set, and clean up."""
         self._stopping = True
-        for process in self._processes.values():
-            process.terminate()
+        self._terminate()
         deadline = time.monotonic() + grace_s + 5
+        hurried = False
         while any(process.is_alive() for process in self._processes.values()) and time.monotonic() < deadline:
+            if hurry is not None and hurry.is_set() and not hurried:
+                hurried = True
+                logger.warning("second signal: stopping now")
+                self._terminate()
             await asyncio.sleep(0.02)
         for process in self._processes.values():
             if process.is_alive():
@@ -182,14 +186,22 @@ class WorkerPool:
         logger.info("stopped")
 
     async def run_until_signal(self) -> None:
-        """Start, serve until SIGTERM or SIGINT, stop."""
-        stopping = asyncio.Event()
+        """Start, serve until SIGTERM or SIGINT, stop; a second signal stops without waiting."""
+        stopping, hurry = asyncio.Event(), asyncio.Event()
+
+        def on_signal() -> None:
+            (hurry if stopping.is_set() else stopping).set()
+
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stopping.set)
+            loop.add_signal_handler(number, on_signal)
         await self.start()
         await self.watch(stopping)
-        await self.stop(self._plan.options.drain_s)
+        await self.stop(self._plan.options.drain_delay_s + self._plan.options.drain_s, hurry)
+
+    def _terminate(self) -> None:
+        for process in self._processes.values():
+            process.terminate()
 
     def _reserve(self, name: str, address: str) -> str:
         """Bind a port without listening, so that port 0 means the same one for all workers."""

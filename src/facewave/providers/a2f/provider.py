@@ -129,6 +129,16 @@ class A2FProvider:
             for path, bundle in zip(files, bundles, strict=True)
         )
 
+    def require(self) -> None:
+        """Check that there is a model to load; reads no network.
+
+        Raises:
+            ProviderUnavailableError: No model is here.
+            ModelError: The model that is named is missing, damaged or of another kind.
+        """
+        identity_index(find_face(self._settings, self._kind, self._identity), self._identity)
+        find_emotion(self._settings)
+
     def open(self, settings: StreamSettings) -> A2FSession:
         """Start a stream.
 

@@ -14,6 +14,10 @@ from .connection import Connection
 _RETRYABLE_CODES = frozenset({"UNAVAILABLE", "RESOURCE_EXHAUSTED"})
 """Codes with which a service says that it did not take the call, or had to give it up for no fault of the clip."""
 
+_BY_PROXY = (
+    "a proxy on the way ended the call: the server behind it went away, or refused the clip, and its log has the reason"
+)
+
 # Part of the text in lower case with blanks for underscores; what it means and what to do; whether another try can
 # help. The first match counts.
 _BY_TEXT: tuple[tuple[str, str, bool], ...] = (
@@ -47,6 +51,10 @@ _BY_TEXT: tuple[tuple[str, str, bool], ...] = (
     ),
     ("certificate required", "the service asks for a client certificate; set cert_file and key_file", False),
     ("handshake", "the encrypted connection could not be set up; check https:// and the certificates", False),
+    # What proxies make of a server that dies while it answers, and HAProxy 2.6 of one that refuses: an end of the
+    # stream without a status, and a reset.
+    ("received rst stream with error code 8", _BY_PROXY, True),
+    ("data frame with end stream flag received", _BY_PROXY, True),
     ("dns resolution failed", "the host name is unknown; check the address", True),
     ("errors resolving", "the host name is unknown; check the address", True),
     ("connection refused", "nothing listens at this address; start the service or check the port", True),

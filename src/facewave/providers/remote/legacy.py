@@ -72,6 +72,14 @@ class LegacyA2F:
         with self._lock:
             return self._receiver.address if self._receiver else ""
 
+    def require(self) -> None:
+        """Check that a call could be made; connects to nothing.
+
+        Raises:
+            ProviderUnavailableError: No address is configured.
+        """
+        self._links.connection.require(self.name, "legacy")
+
     def override(self, connection: Connection) -> None:
         """Use other connection settings from the next clip on; blank fields fall back to the configured ones."""
         self._links.override(connection)

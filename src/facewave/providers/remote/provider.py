@@ -74,6 +74,14 @@ class RemoteA2F:
         """The connection settings in force."""
         return self._links.connection
 
+    def require(self) -> None:
+        """Check that a call could be made; connects to nothing.
+
+        Raises:
+            ProviderUnavailableError: No address, key or function id is configured.
+        """
+        self._links.connection.require(self.name)
+
     def override(self, connection: Connection) -> None:
         """Use other connection settings from the next clip on; blank fields fall back to the configured ones."""
         before = self._links.connection
