@@ -14,9 +14,10 @@ from typing import Any
 
 from ..blendshapes import CHANNELS
 from ..emotions import EMOTIONS
-from ..errors import FacewaveError, ProviderUnavailableError
+from ..errors import AudioError, FacewaveError, ProviderUnavailableError
 from ..frames import Animation
 from ..outputs import FORMATS
+from ..outputs.html import as_wav
 from ..parameters import FACE_PARAMETERS
 from ..pipeline import animate
 from ..providers import open_provider, provider_names
@@ -52,6 +53,7 @@ def create_app(*, origins: tuple[str, ...] = (), token: str = "") -> App:
     routes = [
         Route("/", _page(static)),
         Route("/api/info", _info),
+        Route("/api/sound", _told_in_words(_sound), methods=["POST"]),
         Route("/api/animate", _told_in_words(_animate), methods=["POST"]),
         Route("/api/export", _told_in_words(_export), methods=["POST"]),
         WebSocketRoute("/ws/stream", streams.__call__),
@@ -99,6 +101,19 @@ def _describe() -> dict[str, Any]:
         ],
         "formats": [{"extension": row.extension, "summary": row.summary} for row in FORMATS],
     }  # fmt: skip
+
+
+async def _sound(request: Any) -> Any:
+    """A clip in any format facewave reads as a WAV file, for formats that the browser does not know."""
+    from starlette.responses import PlainTextResponse, Response
+
+    with tempfile.TemporaryDirectory() as folder:
+        path, *_ = await _form(request, Path(folder))
+        try:
+            return Response(await asyncio.to_thread(as_wav, path), media_type="audio/wav")
+        except AudioError as error:
+            # Where the server kept the clip for a moment tells the user nothing.
+            return PlainTextResponse(str(error).replace(f"{path.parent}/", ""), status_code=400)
 
 
 async def _animate(request: Any) -> Any:
