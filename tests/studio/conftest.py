@@ -1,7 +1,7 @@
 """A headless Chromium with software GL, a fake microphone that speaks, and no network; tests skip where there is none.
 
-One browser serves the whole run. Nothing here waits for a length of time, only for things to be so, and long enough for a
-machine that is busy with something else.
+One browser serves the whole run. Nothing here waits for a length of time, only for things to be so, and long enough for
+a machine that is busy with something else.
 """
 
 import shutil

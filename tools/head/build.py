@@ -126,8 +126,12 @@ def smoothstep(x: NDArray[np.float64], low: float, high: float) -> NDArray[np.fl
 
 
 def skin_colours(skin: Skin) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Shape (vertices, 3), sRGB: skin with warmer cheeks, nose and lids, the red of the lips, the dark of the mouth, the
-    shade of the hair; and shape (vertices,): 1 where the skin is dry, 0 where it is wet."""
+    """What is painted on the skin.
+
+    Returns:
+        Shape (vertices, 3), sRGB: warmer cheeks, nose and lids, the red of the lips, the dark of the mouth, the ground
+        of the hair; and shape (vertices,): 1 where the skin is dry, 0 where it is wet.
+    """
     n = len(skin.cage.points)
     mouth, eye, nostril = np.zeros((n, 1)), np.zeros((n, 1)), np.zeros((n, 1))
     for vertex, (kind, number) in skin.cage.ring_of.items():
@@ -159,7 +163,7 @@ def skin_colours(skin: Skin) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     mix("#5c1f22", smoothstep(mouth, 4.8, 6.4))
     mix("#1c0608", smoothstep(mouth, 6.2, 7.6))
     mix("#4c221b", smoothstep(nostril, 0.35, 1.4))
-    mix("#3a271d", smoothstep(hair.above_hairline(p), -0.09, 0.09))
+    mix("#3a271d", smoothstep(hair.above_hairline(p), -0.03, 0.13))
     dry -= 0.38 * smoothstep(mouth, 1.9, 2.6) + 0.62 * smoothstep(mouth, 3.4, 4.4)
     dry -= 0.75 * smoothstep(eye, 2.7, 3.2)
     dry -= 0.16 * spot(0.0, -0.56, 0.86, 0.16) + 0.10 * spot(0.0, 0.75, 0.42, 0.40)
@@ -167,7 +171,10 @@ def skin_colours(skin: Skin) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 
 
 def material(roughness: float, **more: Any) -> dict[str, Any]:
-    return {"pbrMetallicRoughness": {"metallicFactor": 0.0, "roughnessFactor": roughness, **more.pop("pbr", {})}, **more}
+    return {
+        "pbrMetallicRoughness": {"metallicFactor": 0.0, "roughnessFactor": roughness, **more.pop("pbr", {})},
+        **more,
+    }
 
 
 MATERIALS: dict[str, dict[str, Any]] = {
@@ -217,7 +224,9 @@ def glued_motions(glued: hair.Attached, motions: dict[str, NDArray[np.float64]])
 def build_parts(skin: Skin, motions: dict[str, NDArray[np.float64]]) -> list[Part]:
     """Every mesh of the head."""
     colours, dry = skin_colours(skin)
-    whole = part_of("Face", parts.Shell(skin.points, skin.triangles, colours), "skin", motions)
+    # Under the hair the skin stands out a little, so that no light falls through between the locks.
+    padded = skin.points + skin.normals * (0.05 * smoothstep(hair.above_hairline(skin.points), 0.02, 0.35))[:, None]
+    whole = part_of("Face", parts.Shell(padded, skin.triangles, colours), "skin", motions)
     whole.alpha = dry
     out = [whole.thinned(skin.exported, skin.exported_triangles)]
     for sign, side in ((1, "Left"), (-1, "Right")):
@@ -255,12 +264,12 @@ OPEN_MOUTH = {"jawOpen": 0.45}
 UNSHADED = ("Eye", "Lashes", "Brow", "Hair")
 """Parts that neither get the painted shade nor throw it; what is under the hair is painted dark already."""
 
-LEAST_LIGHT = 0.30
-"""Light that reaches even the darkest corner, having been scattered by skin."""
+LEAST_LIGHT = {"skin": 0.30, "wet": 0.50}
+"""Light that reaches even the darkest corner, having been scattered by skin or gums; 0.3 on other materials."""
 
 
 def shade_corners(built: list[Part]) -> None:
-    """Darken the colours of all parts where others hide the sky, least in the red on skin. The right half mirrors the left."""
+    """Darken the colours where other parts hide the sky, least in the red on skin. The right half mirrors the left."""
     chosen = [part for part in built if not part.name.startswith(UNSHADED)]
     posed = []
     for part in chosen:
@@ -272,11 +281,12 @@ def shade_corners(built: list[Part]) -> None:
     left = np.flatnonzero(where[:, 0] > -1e-6)
     free = openness(where[left], facing[left], where, facing, np.concatenate(areas))
     _, image = cKDTree(where[left]).query(where * np.where(where[:, :1] < 0, (-1, 1, 1), 1))
-    whole = LEAST_LIGHT + (1 - LEAST_LIGHT) * free[image, None]
+    whole = free[image, None]
     start = 0
     for part in chosen:
         bleed = np.array([0.80, 1.0, 1.06]) if part.material in ("skin", "wet") else np.ones(3)
-        part.colours = part.colours * whole[start : start + len(part.points)] ** bleed
+        least = LEAST_LIGHT.get(part.material, 0.30)
+        part.colours = part.colours * (least + (1 - least) * whole[start : start + len(part.points)]) ** bleed
         start += len(part.points)
 
 
@@ -284,7 +294,9 @@ def main() -> None:
     path = Path(sys.argv[1]) if len(sys.argv) > 1 else HEAD_GLB
     skin = build_skin()
     built = build_parts(skin, skin_motions(skin))
-    size = write_glb(path, built, MATERIALS, eyes.texture(), {"limits": as_extras()}, least_motion_m=2e-4, least_turn=0.05)
+    size = write_glb(
+        path, built, MATERIALS, eyes.texture(), {"limits": as_extras()}, least_motion_m=2e-4, least_turn=0.05
+    )
     for part in built:
         print(
             f"{part.name:12} {len(part.points):6} vertices {len(part.triangles):6} triangles "

@@ -41,13 +41,14 @@ VIEWS = {
     "side": ((0.68, -0.02, -0.03), (0, -0.02, -0.05)), "back": ((0.2, 0.1, -0.75), (0, -0.02, -0.05)),
     "below": ((0.0, -0.30, 0.36), (0, -0.05, 0)), "above": ((0.15, 0.42, 0.45), (0, 0.02, -0.04)),
     "eye": ((0.05, 0.01, 0.20), (0.034, 0.0, 0)), "eyes": ((0, 0.01, 0.30), (0, 0.005, 0)),
+    "lower": ((0.075, -0.06, 0.27), (0.006, -0.070, 0)),
     "mouth": ((0, -0.07, 0.28), (0, -0.075, 0)), "mouthThree": ((0.14, -0.06, 0.24), (0, -0.075, 0.01)),
 }  # fmt: skip
 """Camera and what it looks at, metres."""
 
 PAGE = """<!doctype html><meta charset="utf-8"><link rel="icon" href="data:,"><style>
 body{margin:0;background:#f4f4f6;font:600 11px sans-serif;color:#223}
-#sheet{display:grid;grid-template-columns:repeat(var(--columns),calc(var(--cell) + 0px));gap:2px;padding:6px}
+#sheet{display:grid;grid-template-columns:repeat(var(--columns),calc(var(--cell) + 0px));gap:2px;width:max-content}
 #stage{position:fixed;left:-9999px;width:var(--cell);height:var(--cell)}
 figure{margin:0}
 figcaption{padding:1px 3px;overflow-wrap:anywhere}
@@ -56,7 +57,7 @@ canvas{display:block}</style>
 <div id="stage"><canvas></canvas></div><div id="sheet"></div>
 <script type="module">
 import { Viewer } from "facewave/viewer.js";
-window.draw = async (cells, size, columns, glb) => {
+window.draw = async (cells, size, columns, glb, captions) => {
   document.body.style.setProperty("--columns", columns);
   document.body.style.setProperty("--cell", `${size}px`);
   const viewer = new Viewer(document.querySelector("#stage canvas"));
@@ -65,7 +66,8 @@ window.draw = async (cells, size, columns, glb) => {
   for (const cell of cells) {
     const figure = document.createElement("figure");
     const canvas = Object.assign(document.createElement("canvas"), { width: size, height: size });
-    figure.append(canvas, Object.assign(document.createElement("figcaption"), { textContent: cell.label }));
+    figure.append(canvas);
+    if (captions) figure.append(Object.assign(document.createElement("figcaption"), { textContent: cell.label }));
     sheet.append(figure);
     const names = Object.keys(cell.weights);
     for (const mesh of viewer.meshes) mesh.morphTargetInfluences.fill(0);
@@ -82,6 +84,11 @@ window.draw = async (cells, size, columns, glb) => {
 };
 window.ready = true;
 </script>"""
+
+
+def chromium() -> str | None:
+    """The system's Chromium, if there is one."""
+    return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
 class _Handler(http.server.SimpleHTTPRequestHandler):
@@ -101,23 +108,24 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
         return None
 
 
-def render(cells: list[dict[str, Any]], out: Path, size: int, columns: int, glb: str = "head.glb") -> None:
-    """Draw the cells in order and save the page as one picture."""
+def render(
+    cells: list[dict[str, Any]], out: Path, size: int, columns: int, glb: str = "head.glb", captions: bool = True
+) -> None:
+    """Draw the cells in order and save them as one picture."""
     from playwright.sync_api import sync_playwright
 
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Handler, directory=str(STATIC)))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         with sync_playwright() as play:
-            browser = play.chromium.launch(executable_path=chromium, args=FLAGS)
-            page = browser.new_page(viewport={"width": columns * (size + 2) + 12, "height": 600})
+            browser = play.chromium.launch(executable_path=chromium(), args=FLAGS)
+            page = browser.new_page(viewport={"width": columns * (size + 2) + 40, "height": 600})
             page.on("console", lambda m: print("console:", m.text) if m.type in ("error", "warning") else None)
             page.goto(f"http://127.0.0.1:{server.server_address[1]}/contact.html")
             page.wait_for_function("window.ready === true")
             page.set_default_timeout(300_000)
-            page.evaluate("([c, s, n, g]) => draw(c, s, n, g)", [cells, size, columns, glb])
-            page.screenshot(path=str(out), full_page=True)
+            page.evaluate("(options) => draw(...options)", [cells, size, columns, glb, captions])
+            page.locator("#sheet").screenshot(path=str(out))
             browser.close()
     finally:
         server.shutdown()

@@ -71,7 +71,9 @@ def texture() -> bytes:
     vein = np.clip(np.sin(7 * turn + 3 * np.sin(degrees / 9)) * np.sin(11 * turn + degrees / 6) - 0.55, 0, 1)
     ball = white * (1 - 0.7 * step(45, 110)) + warm * 0.7 * step(45, 110)
     ball = ball * (1 - 0.10 * vein[..., None] * step(34, 55) * np.array([0.2, 1.0, 1.0]))
-    colour = iris * (1 - step(IRIS_DEGREES - 2.5, IRIS_DEGREES - 0.5)) + rim * step(IRIS_DEGREES - 2.5, IRIS_DEGREES - 0.5)
+    colour = iris * (1 - step(IRIS_DEGREES - 2.5, IRIS_DEGREES - 0.5)) + rim * step(
+        IRIS_DEGREES - 2.5, IRIS_DEGREES - 0.5
+    )
     colour = colour * (1 - step(IRIS_DEGREES - 0.5, IRIS_DEGREES + 2.5)) + ball * step(
         IRIS_DEGREES - 0.5, IRIS_DEGREES + 2.5
     )
@@ -103,7 +105,8 @@ def shade(sign: int, upper: list[int], lower: list[int], skin: Points) -> tuple[
     """A dark film over the ball below the upper lid and along the lower one, and its opacity, shape (vertices,)."""
     ball = EYE_CENTRE * (sign, 1, 1)
     points, anchors, shares, alpha = [], [], [], []
-    upper, lower = upper[::2], lower[::2]
+    # Not the corners themselves, where upper and lower lid are one point.
+    upper, lower = upper[1:-1:2], lower[1:-1:2]
     n = len(upper)
     rows = (0.0, 0.15, 0.35, 0.6, 0.85, 1.0)
     for i in range(n):

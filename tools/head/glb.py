@@ -45,7 +45,15 @@ class Part:
         alpha = None if self.alpha is None else self.alpha[kept]
         uv = None if self.uv is None else self.uv[kept]
         return Part(
-            self.name, self.points[kept], self.normals[kept], triangles, self.colours[kept], self.material, alpha, uv, targets
+            self.name,
+            self.points[kept],
+            self.normals[kept],
+            triangles,
+            self.colours[kept],
+            self.material,
+            alpha,
+            uv,
+            targets,
         )
 
 

@@ -87,12 +87,13 @@ def _volume(points: Points) -> NDArray[np.float64]:
     return np.asarray((0.06 + 0.16 * top + 0.04 * front) * rise * parted)
 
 
+FRINGE_LOCKS = 17
 STATIONS = 8
 ACROSS = np.array([-1.0, -0.45, 0.45, 1.0])
 ARCHED = np.array([-1.5, 0.5, 0.5, -1.5])
 
 
-def locks(skin: Points, count: int = 390, seed: int = 5) -> Shell:
+def locks(skin: Points, count: int = 370, seed: int = 5) -> Shell:
     """Tapered locks that start all over the scalp and follow the comb, each lying on those before it.
 
     `count` roots are spread over the whole head; those below the hairline fall away.
@@ -106,6 +107,11 @@ def locks(skin: Points, count: int = 390, seed: int = 5) -> Shell:
     directions = np.stack([round_ * np.cos(golden * k), y, round_ * np.sin(golden * k)], axis=1)
     roots = scalp.at(directions)
     roots = roots[above_hairline(roots) > 0.015]
+    # A row along the forehead, or the comb would leave it bald.
+    line = skin[np.abs(above_hairline(skin) - 0.05) < 0.05]
+    turns = np.arctan2(line[:, 0], line[:, 2] + 1.0)
+    wanted = np.linspace(-0.72, 0.72, FRINGE_LOCKS)
+    roots = np.vstack([roots, line[np.abs(turns[None] - wanted[:, None]).argmin(axis=1)]])
     # Both sides begin at the parting itself, or it would be a bald furrow.
     parted = (np.abs(roots[:, 0] - PART_X) < 0.17) & (roots[:, 1] > 0.95)
     roots[parted, 0] = PART_X + np.where(roots[parted, 0] < PART_X, -0.025, 0.025)
@@ -140,7 +146,9 @@ def locks(skin: Points, count: int = 390, seed: int = 5) -> Shell:
         along = np.gradient(line, axis=0)
         across = np.cross(out, along)
         across /= np.linalg.norm(across, axis=1, keepdims=True) + 1e-9
-        wide = random.uniform(0.095, 0.135) * np.clip(1.25 * (1 - s**2.2), 0.04, 1) * (0.55 + 0.45 * np.clip(s * 5, 0, 1))
+        wide = (
+            random.uniform(0.095, 0.135) * np.clip(1.25 * (1 - s**2.2), 0.04, 1) * (0.55 + 0.45 * np.clip(s * 5, 0, 1))
+        )
         strand = line + out * height[:, None]
         body = (
             strand[:, None]

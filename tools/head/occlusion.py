@@ -1,7 +1,7 @@
 """How much of the sky every vertex sees: the soft dark in corners, painted into the colours of the vertices.
 
-Each vertex of the head is also a small disc that hides a share of the sky from the others, by its area, its distance and
-the angles between them. Source: Bunnell (2005), Dynamic ambient occlusion and indirect lighting, GPU Gems 2.
+Each vertex of the head is also a small disc that hides a share of the sky from the others, by its area, its distance
+and the angles between them. Source: Bunnell (2005), Dynamic ambient occlusion and indirect lighting, GPU Gems 2.
 """
 
 from __future__ import annotations

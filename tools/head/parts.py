@@ -132,11 +132,11 @@ def gums(upper: bool) -> Shell:
         out = np.array([dz * -1.0, 0, dx])
         out = np.array([abs(out[0]) * sign if abs(out[0]) > 1e-9 else 0.0, 0, abs(out[2])])
         out /= np.linalg.norm(out)
-        y = -1.050 if upper else -1.302
+        y = -1.032 if upper else -1.322
         scallop = 0.012 * np.cos(abs(s) * 0.88 / 0.118 * 2 * np.pi)
-        half = 0.055 + 0.03 * abs(s)
+        half = 0.046 + 0.03 * abs(s)
         ring = np.array([x * sign, y + (scallop if upper else -scallop), z])
-        points.append(ring + np.cos(turn)[:, None] * out * half + np.sin(turn)[:, None] * np.array([0, 0.085, 0]))
+        points.append(ring + np.cos(turn)[:, None] * out * half + np.sin(turn)[:, None] * np.array([0, 0.070, 0]))
     triangles = grid_triangles(len(stations), len(turn), closed=True)
     allp = np.vstack(points)
     return Shell(allp, _outward(allp, triangles, len(turn)), np.tile(pink, (len(allp), 1)))
@@ -154,8 +154,8 @@ def _outward(points: Points, triangles: NDArray[np.int64], ring: int) -> NDArray
 TONGUE_STATIONS = 18
 TONGUE_SEGMENTS = 20
 TONGUE_T = (0.0, 0.06, 0.2, 0.4, 0.65, 0.85, 1.0)
-TONGUE_LINE = np.array([(0, -1.225, 0.335), (0, -1.222, 0.315), (0, -1.200, 0.21), (0, -1.175, 0.02),
-                        (0, -1.18, -0.26), (0, -1.28, -0.46), (0, -1.42, -0.56)])  # fmt: skip
+TONGUE_LINE = np.array([(0, -1.262, 0.315), (0, -1.260, 0.295), (0, -1.246, 0.20), (0, -1.225, 0.02),
+                        (0, -1.225, -0.26), (0, -1.31, -0.46), (0, -1.43, -0.56)])  # fmt: skip
 TONGUE_HALF_WIDTH = (0.01, 0.10, 0.195, 0.25, 0.27, 0.24, 0.20)
 TONGUE_HALF_HEIGHT = (0.006, 0.030, 0.050, 0.066, 0.085, 0.10, 0.10)
 
@@ -168,7 +168,7 @@ def tongue() -> tuple[Shell, Points]:
     height = PchipInterpolator(TONGUE_T, TONGUE_HALF_HEIGHT)(t)
     turn = np.linspace(0, 2 * np.pi, TONGUE_SEGMENTS, endpoint=False)
     points, colours, where = [], [], []
-    top, under = rgb("#d3727a"), rgb("#b4525c")
+    top, under = rgb("#d98187"), rgb("#b85a62")
     for i in range(TONGUE_STATIONS):
         along = line[min(i + 1, TONGUE_STATIONS - 1)] - line[max(i - 1, 0)]
         along /= np.linalg.norm(along)
@@ -228,7 +228,16 @@ def ear(sign: int) -> Shell:
 COLLAR = ((0.055, -2.50), (0.075, -2.44), (0.115, -2.42), (0.150, -2.46), (0.160, -2.55), (0.165, -2.62))
 """Profile of the ribbed collar: distance from the neck and height at its side."""
 
-SHOULDERS = ((0.20, -2.66), (0.42, -2.80), (0.85, -3.02), (1.40, -3.26), (1.95, -3.50), (2.35, -3.85), (2.52, -4.35), (2.55, -5.0))
+SHOULDERS = (
+    (0.20, -2.66),
+    (0.42, -2.80),
+    (0.85, -3.02),
+    (1.40, -3.26),
+    (1.95, -3.50),
+    (2.35, -3.85),
+    (2.52, -4.35),
+    (2.55, -5.0),
+)
 """Profile of the shoulder at its side, below the collar."""
 
 

@@ -1,7 +1,7 @@
 """One self-contained web page: the head, the sound, the curves and a play bar, by the studio's own viewer modules.
 
-It opens from a disk without a network. The page holds the audio file's own bytes where browsers know the format, and the
-same sound as 16-bit WAV where they do not (AIFF).
+It opens from a disk without a network. The page holds the audio file's own bytes where browsers know the format, and
+the same sound as 16-bit WAV where they do not (AIFF).
 """
 
 from __future__ import annotations

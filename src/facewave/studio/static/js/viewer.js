@@ -1,5 +1,5 @@
 // Draws a head with morph targets. Knows nothing of audio, files or pages: give it weights by channel, it moves the mesh.
-import { addLights, soften } from "facewave/light.js";
+import { addLights, finish } from "facewave/light.js";
 import * as THREE from "three";
 
 /** Where the camera stands and what it looks at, metres, for a head whose eyes are 62 mm apart. */
@@ -57,7 +57,7 @@ export class Viewer {
     gltf.scene.traverse((node) => (this.limits ??= node.userData?.limits ?? null));
     gltf.scene.traverse((node) => {
       if (!node.isMesh) return;
-      soften(node.material);
+      finish(node.material);
       node.castShadow = !node.material.transparent;
       node.receiveShadow = true;
     });
@@ -115,6 +115,16 @@ export class Viewer {
     this.dirty = true;
   }
 
+  /** Tell how many pictures a second there were while things moved; a machine that cannot keep up gets simpler ones. */
+  keepUp(fps) {
+    this.slow = fps < 30 ? (this.slow ?? 0) + 1 : 0;
+    if (this.slow < 2) return;
+    this.slow = 0;
+    if (this.renderer.shadowMap.enabled) return this.setShadows(false);
+    this.mostPixels = 1;
+    this.resize();
+  }
+
   /** One of the named views, or a view of one's own. */
   look(name) {
     const view = VIEWS[name] ?? name;
@@ -140,7 +150,7 @@ export class Viewer {
   resize() {
     const box = this.canvas.parentElement.getBoundingClientRect();
     const [width, height] = [Math.max(1, Math.floor(box.width)), Math.max(1, Math.floor(box.height))];
-    this.renderer.setPixelRatio(Math.min(2, globalThis.devicePixelRatio || 1));
+    this.renderer.setPixelRatio(Math.min(this.mostPixels ?? 2, globalThis.devicePixelRatio || 1));
     this.renderer.setSize(width, height, false);
     this.camera.aspect = width / height;
     this.camera.fov = width < height ? 30 : 24;
