@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+from numpy.typing import NDArray
 
 ROOT = Path(__file__).parents[2]
 DEMO = ROOT / "src" / "facewave" / "data" / "demo.wav"
@@ -49,10 +50,34 @@ def browser(spoken: Path) -> Iterator[Any]:
         opened.close()
 
 
+WHILE_PLAYING = """(count) => new Promise((done) => {
+  const { viewer, clock } = facewave;
+  const [seen, apply] = [[], viewer.apply.bind(viewer)];
+  clock.seek(0);
+  clock.play();
+  viewer.apply = (weights) => {
+    apply(weights);
+    // Where few pictures are drawn the clip may end before enough are seen.
+    if (!clock.playing) return void (clock.seek(0), clock.play());
+    const heard = clock.offset + clock.context.currentTime - clock.started - clock.delay;
+    if (heard > 0.1 && heard < clock.length - 0.1) seen.push([heard, viewer.shown("jawOpen")]);
+    if (seen.length < count) return;
+    viewer.apply = apply;
+    clock.pause();
+    done(seen);
+  };
+})"""
+
+
+def while_playing(page: Any, count: int = 8) -> NDArray[np.float64]:
+    """Play; at `count` pictures, the second of the clip that is heard and jawOpen on the mesh: shape (count, 2)."""
+    return np.array(page.evaluate(WHILE_PLAYING, count))
+
+
 @pytest.fixture
 def page(browser: Any) -> Iterator[Any]:
-    """A small page that fails the test on any console error or uncaught exception."""
-    context = browser.new_context(viewport={"width": 480, "height": 400}, accept_downloads=True)
+    """A small coarse page (software GL draws it) that fails the test on any console error or uncaught exception."""
+    context = browser.new_context(viewport={"width": 480, "height": 400}, device_scale_factor=0.5)
     opened = context.new_page()
     opened.set_default_timeout(PATIENCE_MS)
     problems: list[str] = []

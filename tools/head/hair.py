@@ -185,7 +185,8 @@ def brow(sign: int, skin: Points, normals: Points) -> Attached:
     front = np.flatnonzero((skin[:, 2] > -0.35) & (skin[:, 1] > 0.1) & (skin[:, 1] < 0.75) & (normals[:, 2] > -0.2))
     tree = cKDTree(skin[front][:, :2] * (sign, 1))
     middle, half = PchipInterpolator(BROW_T, BROW_LINE), PchipInterpolator(BROW_T, BROW_HALF)
-    points, anchors, shares, triangles, colours = [], [], [], [], []
+    points: list[Points] = []
+    anchors, shares, triangles, colours = [], [], [], []
 
     def stand(at: Points, lift: float) -> None:
         distance, near = tree.query(at, k=4)

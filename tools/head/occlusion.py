@@ -19,7 +19,7 @@ def disc_areas(points: Points, triangles: NDArray[np.int64]) -> NDArray[np.float
     """A third of the area of the triangles round each vertex, shape (vertices,)."""
     a, b, c = (points[triangles[:, i]] for i in range(3))
     area = np.linalg.norm(np.cross(b - a, c - a), axis=1) / 6
-    return np.bincount(triangles.ravel(), np.repeat(area, 3), minlength=len(points))
+    return np.asarray(np.bincount(triangles.ravel(), np.repeat(area, 3), minlength=len(points)), np.float64)
 
 
 def openness(
