@@ -117,7 +117,9 @@ def locks(skin: Points, count: int = 370, seed: int = 5) -> Shell:
     roots[parted, 0] = PART_X + np.where(roots[parted, 0] < PART_X, -0.025, 0.025)
     # Those whose tips lie on top come last and a little higher: the front and the top over the sides.
     order = np.argsort(roots[:, 1] + 0.25 * roots[:, 2])
-    points, colours, triangles = [], [], []
+    points: list[Points] = []
+    colours: list[Points] = []
+    triangles: list[NDArray[np.int64]] = []
     strip = _strip_triangles()
     for rank, root in enumerate(roots[order]):
         near_line = float(above_hairline(root[None])[0])
