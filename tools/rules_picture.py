@@ -79,7 +79,10 @@ def instant(compared: Compared, number: int, symbol: str) -> int:
     if symbol in MARKED_BY:
         return int(inside[there[:, INDEX[MARKED_BY[symbol]]].argmax()])
     gap = lip_gap(there)
-    return int(inside[gap.argmin() if symbol in "mbp" else gap.argmax()])
+    if symbol not in "mbp":
+        return int(inside[gap.argmax()])
+    closed = inside[gap <= gap.min() + 1e-3]
+    return int(closed[len(closed) // 2])
 
 
 def shown(weights: NDArray[np.float32]) -> dict[str, float]:

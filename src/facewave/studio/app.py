@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import struct
 import tempfile
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from typing import Any
 
 from ..blendshapes import CHANNELS
 from ..emotions import EMOTIONS
-from ..errors import AudioError, FacewaveError, ProviderUnavailableError
+from ..errors import FacewaveError, ProviderUnavailableError
 from ..frames import Animation
 from ..outputs import FORMATS
 from ..outputs.html import as_wav
@@ -105,15 +106,11 @@ def _describe() -> dict[str, Any]:
 
 async def _sound(request: Any) -> Any:
     """A clip in any format facewave reads as a WAV file, for formats that the browser does not know."""
-    from starlette.responses import PlainTextResponse, Response
+    from starlette.responses import Response
 
     with tempfile.TemporaryDirectory() as folder:
         path, *_ = await _form(request, Path(folder))
-        try:
-            return Response(await asyncio.to_thread(as_wav, path), media_type="audio/wav")
-        except AudioError as error:
-            # Where the server kept the clip for a moment tells the user nothing.
-            return PlainTextResponse(str(error).replace(f"{path.parent}/", ""), status_code=400)
+        return Response(await asyncio.to_thread(as_wav, path), media_type="audio/wav")
 
 
 async def _animate(request: Any) -> Any:
@@ -179,6 +176,8 @@ def _told_in_words(handler: Callable[[Any], Any]) -> Callable[[Any], Any]:
         try:
             return await handler(request)
         except FacewaveError as error:
-            return PlainTextResponse(str(error), status_code=400)
+            # Where the server kept the clip for a moment tells the user nothing.
+            kept = re.escape(tempfile.gettempdir()) + r"/[^/\s]+/"
+            return PlainTextResponse(re.sub(kept, "", str(error)), status_code=400)
 
     return told
