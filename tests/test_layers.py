@@ -33,7 +33,7 @@ ALLOWED: dict[str, set[str]] = {
     "inference": VALUES | {"settings"},
     "wire": VALUES | {"audio"},
     "providers": VALUES | {"settings", "audio", "features", "inference", "animation", "wire"},
-    "outputs": VALUES | {"wire"},
+    "outputs": VALUES | {"audio", "wire"},
     "pipeline": VALUES | {"settings", "audio", "animation", "providers", "outputs"},
     "runtime": VALUES | {"settings", "audio", "providers", "outputs"},
     "integrations": VALUES | {"runtime"},

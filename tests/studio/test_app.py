@@ -105,6 +105,15 @@ def test_clip_gives_the_frames_that_the_library_gives(address: str, clip: bytes,
     assert (header["fps"], header["frames"]) == (30, 45)
 
 
+def test_any_sound_comes_back_as_wav(address: str, clip: bytes) -> None:
+    data = post(address, "/api/sound", {}, clip)
+    assert data[:4] == b"RIFF"
+    np.testing.assert_array_equal(
+        np.frombuffer(data[44:], "<i2"), np.frombuffer(clip[clip.index(b"data") + 8 :], "<i2")
+    )
+    assert refused(400, address, "/api/sound", {}, b"no sound").startswith("a clip.wav: not audio")
+
+
 def test_settings_change_the_frames(address: str, clip: bytes) -> None:
     _, plain = frames_of(post(address, "/api/animate", {}, clip))
     _, halved = frames_of(post(address, "/api/animate", {"settings": '{"multipliers": {"jawOpen": 0.5}}'}, clip))
@@ -127,7 +136,8 @@ def test_export_is_the_file(address: str, clip: bytes, tmp_path: Path, extension
 
 
 def test_errors_come_in_words(address: str, clip: bytes) -> None:
-    assert "not audio" in refused(400, address, "/api/animate", {}, b"this is no sound at all, only a few words")
+    told = refused(400, address, "/api/animate", {}, b"this is no sound at all, only a few words")
+    assert told.startswith("a clip.wav: not audio"), told
     assert "joyy" in refused(400, address, "/api/animate", {"settings": '{"emotion": {"joyy": 1}}'}, clip)
     assert "not JSON" in refused(400, address, "/api/animate", {"settings": "{"}, clip)
     assert "audio" in refused(400, address, "/api/animate", {}, None)

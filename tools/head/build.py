@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
+from scipy.spatial import cKDTree
 
-from . import parts
+from . import eyes, hair, parts
 from .cage import UNIT_M, Cage, build_cage, lip_name
 from .glb import Part, write_glb
 from .limits import as_extras
 from .motions import Shaper, eyeball_motion, jaw_motion, tongue_motions
+from .occlusion import disc_areas, openness
 from .subdivide import Face, catmull_clark, refine_path, thin_out, triangulate, vertex_normals
 
 HEAD_GLB = Path(__file__).resolve().parents[2] / "src" / "facewave" / "studio" / "static" / "head.glb"
@@ -123,46 +125,67 @@ def smoothstep(x: NDArray[np.float64], low: float, high: float) -> NDArray[np.fl
     return np.asarray(t * t * (3 - 2 * t))
 
 
-def skin_colours(skin: Skin) -> NDArray[np.float64]:
-    """Shape (vertices, 3), sRGB: skin with warmer cheeks, nose and lids, the red of the lips, the dark of the mouth."""
+def skin_colours(skin: Skin) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """What is painted on the skin.
+
+    Returns:
+        Shape (vertices, 3), sRGB: warmer cheeks, nose and lids, the red of the lips, the dark of the mouth, the ground
+        of the hair; and shape (vertices,): 1 where the skin is dry, 0 where it is wet.
+    """
     n = len(skin.cage.points)
     mouth, eye, nostril = np.zeros((n, 1)), np.zeros((n, 1)), np.zeros((n, 1))
     for vertex, (kind, number) in skin.cage.ring_of.items():
         {"mouth": mouth, "eye": eye, "nostril": nostril}[kind][vertex] = number
     mouth, eye, nostril = ((skin.matrix @ x)[:, 0] for x in (mouth, eye, nostril))
     p = skin.points
-    base, warm, deep = parts.rgb("#e9b797"), parts.rgb("#dd8f78"), parts.rgb("#c98468")
-    lip, wet, dark, rim = parts.rgb("#bf5f5a"), parts.rgb("#a8464a"), parts.rgb("#3a1013"), parts.rgb("#cf8c7c")
-    out = np.tile(base, (len(p), 1))
+    out = np.tile(parts.rgb("#e3b599"), (len(p), 1))
+    dry = np.ones(len(p))
 
-    def mix(colour: NDArray[np.float64], amount: NDArray[np.float64]) -> None:
-        out[:] = out * (1 - amount[:, None]) + colour * amount[:, None]
+    def mix(colour: str, amount: NDArray[np.float64]) -> None:
+        out[:] = out * (1 - amount[:, None]) + parts.rgb(colour) * amount[:, None]
 
     def spot(x: float, y: float, z: float, radius: float) -> NDArray[np.float64]:
         d = np.linalg.norm(np.abs(p) * (1, 0, 0) + p * (0, 1, 1) - np.array([x, y, z]), axis=1)
         return np.asarray(np.exp(-((d / radius) ** 2)))
 
-    mix(warm, 0.38 * spot(0.62, -0.55, 0.32, 0.30))
-    mix(warm, 0.30 * spot(0.0, -0.58, 0.84, 0.20))
-    mix(warm, 0.20 * spot(0.0, -1.66, 0.5, 0.22))
-    mix(deep, 0.28 * spot(0.5, 0.17, 0.32, 0.16))
-    mix(deep, 0.20 * spot(0.45, -0.2, 0.27, 0.14))
-    mix(rim, 0.75 * smoothstep(eye, 2.35, 3.1))
-    mix(lip, 0.92 * smoothstep(mouth, 1.55, 2.25))
-    mix(wet, smoothstep(mouth, 3.6, 4.6))
-    mix(dark, smoothstep(mouth, 4.8, 6.6))
-    mix(parts.rgb("#1c0608"), smoothstep(mouth, 6.4, 7.6))
-    mix(parts.rgb("#5c2a20"), smoothstep(nostril, 0.35, 1.4))
-    return out
+    mix("#dc8a76", 0.40 * spot(0.66, -0.55, 0.30, 0.30))
+    mix("#dc8a76", 0.34 * spot(0.0, -0.60, 0.86, 0.20))
+    mix("#dc8a76", 0.16 * spot(0.0, -1.66, 0.5, 0.24))
+    mix("#d9907a", 0.22 * spot(1.2, -0.3, -1.0, 0.35))
+    mix("#bf7c66", 0.28 * spot(0.5, 0.17, 0.32, 0.15))
+    mix("#b98078", 0.14 * spot(0.42, -0.19, 0.28, 0.13))
+    mix("#c98870", 0.14 * spot(0.0, -2.3, -0.2, 0.6))
+    mix("#c47f70", 0.70 * smoothstep(eye, 2.35, 3.1))
+    mix("#b3726a", 0.55 * smoothstep(eye, 2.9, 3.4))
+    mix("#bd6c63", 0.85 * smoothstep(mouth, 1.45, 2.35))
+    mix("#a85d58", 0.55 * smoothstep(mouth, 2.9, 4.0))
+    mix("#9c4447", smoothstep(mouth, 3.8, 4.8))
+    mix("#5c1f22", smoothstep(mouth, 4.8, 6.4))
+    mix("#1c0608", smoothstep(mouth, 6.2, 7.6))
+    mix("#4c221b", smoothstep(nostril, 0.35, 1.4))
+    mix("#3a271d", smoothstep(hair.above_hairline(p), -0.03, 0.13))
+    dry -= 0.38 * smoothstep(mouth, 1.9, 2.6) + 0.62 * smoothstep(mouth, 3.4, 4.4)
+    dry -= 0.75 * smoothstep(eye, 2.7, 3.2)
+    dry -= 0.16 * spot(0.0, -0.56, 0.86, 0.16) + 0.10 * spot(0.0, 0.75, 0.42, 0.40)
+    return out, np.clip(dry, 0, 1)
+
+
+def material(roughness: float, **more: Any) -> dict[str, Any]:
+    return {
+        "pbrMetallicRoughness": {"metallicFactor": 0.0, "roughnessFactor": roughness, **more.pop("pbr", {})},
+        **more,
+    }
 
 
 MATERIALS: dict[str, dict[str, Any]] = {
-    "skin": {"pbrMetallicRoughness": {"metallicFactor": 0.0, "roughnessFactor": 0.55}},
-    "eye": {"pbrMetallicRoughness": {"metallicFactor": 0.0, "roughnessFactor": 0.08}},
-    "teeth": {"pbrMetallicRoughness": {"metallicFactor": 0.0, "roughnessFactor": 0.25}},
-    "wet": {"pbrMetallicRoughness": {"metallicFactor": 0.0, "roughnessFactor": 0.35}},
-    "lash": {"pbrMetallicRoughness": {"metallicFactor": 0.0, "roughnessFactor": 0.9}, "doubleSided": True},
-    "hair": {"pbrMetallicRoughness": {"metallicFactor": 0.0, "roughnessFactor": 0.75}},
+    "skin": material(0.52),
+    "eye": material(0.10, pbr={"baseColorTexture": {"index": 0}}),
+    "shade": material(1.0, alphaMode="BLEND"),
+    "teeth": material(0.22),
+    "wet": material(0.30),
+    "lash": material(0.9, doubleSided=True),
+    "hair": material(0.55, doubleSided=True),
+    "cloth": material(0.95, doubleSided=True),
 }
 
 
@@ -174,7 +197,7 @@ def part_of(
     for shape, motion in (targets or {}).items():
         turned = vertex_normals(shell.points + motion, shell.triangles)
         shapes[shape] = (motion * UNIT_M, turned - normals)
-    return Part(name, shell.points * UNIT_M, normals, shell.triangles, linear(shell.colours), material, shapes)
+    return Part(name, shell.points * UNIT_M, normals, shell.triangles, linear(shell.colours), material, targets=shapes)
 
 
 def skin_motions(skin: Skin) -> dict[str, NDArray[np.float64]]:
@@ -188,7 +211,7 @@ def skin_motions(skin: Skin) -> dict[str, NDArray[np.float64]]:
     return out
 
 
-def glued_motions(glued: parts.Attached, motions: dict[str, NDArray[np.float64]]) -> dict[str, NDArray[np.float64]]:
+def glued_motions(glued: hair.Attached, motions: dict[str, NDArray[np.float64]]) -> dict[str, NDArray[np.float64]]:
     """The motions of geometry that rides on the skin; shapes that leave it still are left out."""
     out = {}
     for shape, motion in motions.items():
@@ -200,33 +223,80 @@ def glued_motions(glued: parts.Attached, motions: dict[str, NDArray[np.float64]]
 
 def build_parts(skin: Skin, motions: dict[str, NDArray[np.float64]]) -> list[Part]:
     """Every mesh of the head."""
-    whole = part_of("Face", parts.Shell(skin.points, skin.triangles, skin_colours(skin)), "skin", motions)
+    colours, dry = skin_colours(skin)
+    # Under the hair the skin stands out a little, so that no light falls through between the locks.
+    padded = skin.points + skin.normals * (0.05 * smoothstep(hair.above_hairline(skin.points), 0.02, 0.35))[:, None]
+    whole = part_of("Face", parts.Shell(padded, skin.triangles, colours), "skin", motions)
+    whole.alpha = dry
     out = [whole.thinned(skin.exported, skin.exported_triangles)]
     for sign, side in ((1, "Left"), (-1, "Right")):
-        eye = parts.eyeball(sign)
+        eye, uv = eyes.eyeball(sign)
         turns = {shape: eyeball_motion(shape, sign, eye.points) for shape in motions}
-        out.append(part_of(f"Eye{side}", eye, "eye", {s: m for s, m in turns.items() if m is not None}))
+        ball = part_of(f"Eye{side}", eye, "eye", {s: m for s, m in turns.items() if m is not None})
+        ball.uv = uv
+        out.append(ball)
         out.append(part_of(f"Ear{side}", parts.ear(sign), "skin"))
-        for name, material, glued in (
-            ("Brow", "hair", parts.brow(sign, skin.points, skin.normals)),
-            ("Lashes", "lash", parts.lashes(sign, skin.upper_margins[sign], skin.points)),
+        upper, lower = skin.upper_margins[sign], skin.lower_margins[sign]
+        film, opacity = eyes.shade(sign, upper, lower, skin.points)
+        shade = part_of(f"EyeShade{side}", film.shell, "shade", glued_motions(film, motions))
+        shade.alpha = opacity
+        out.append(shade)
+        for name, stuff, glued in (
+            ("Brow", "lash", hair.brow(sign, skin.points, skin.normals)),
+            ("Lashes", "lash", hair.lashes(sign, upper, skin.points)),
         ):
-            out.append(part_of(f"{name}{side}", glued.shell, material, glued_motions(glued, motions)))
-    for name, upper in (("Upper", True), ("Lower", False)):
-        for kind, shell, material in (("Teeth", parts.teeth(upper), "teeth"), ("Gums", parts.gums(upper), "wet")):
-            shapes = ("jawForward", "jawLeft", "jawRight", "jawOpen") if not upper else ()
-            out.append(part_of(f"{kind}{name}", shell, material, {s: jaw_motion(s, shell.points) for s in shapes}))
+            out.append(part_of(f"{name}{side}", glued.shell, stuff, glued_motions(glued, motions)))
+    for name, above in (("Upper", True), ("Lower", False)):
+        for kind, shell, stuff in (("Teeth", parts.teeth(above), "teeth"), ("Gums", parts.gums(above), "wet")):
+            shapes = ("jawForward", "jawLeft", "jawRight", "jawOpen") if not above else ()
+            out.append(part_of(f"{kind}{name}", shell, stuff, {s: jaw_motion(s, shell.points) for s in shapes}))
     tongue, where = parts.tongue()
     out.append(part_of("Tongue", tongue, "wet", tongue_motions(tongue.points, where)))
-    out.append(part_of("Hair", parts.hair(skin.points, skin.normals, skin.triangles), "hair"))
+    out.append(part_of("Hair", hair.locks(skin.points), "hair"))
+    out.append(part_of("Shirt", parts.shirt(), "cloth"))
+    shade_corners(out)
     return out
+
+
+OPEN_MOUTH = {"jawOpen": 0.45}
+"""The pose in which the dark of the mouth is judged; at rest it would all be black."""
+
+UNSHADED = ("Eye", "Lashes", "Brow", "Hair")
+"""Parts that neither get the painted shade nor throw it; what is under the hair is painted dark already."""
+
+LEAST_LIGHT = {"skin": 0.30, "wet": 0.50}
+"""Light that reaches even the darkest corner, having been scattered by skin or gums; 0.3 on other materials."""
+
+
+def shade_corners(built: list[Part]) -> None:
+    """Darken the colours where other parts hide the sky, least in the red on skin. The right half mirrors the left."""
+    chosen = [part for part in built if not part.name.startswith(UNSHADED)]
+    posed = []
+    for part in chosen:
+        moved = [part.targets[s][0] * w for s, w in OPEN_MOUTH.items() if s in part.targets]
+        posed.append((part.points + sum(moved, np.zeros(3))) / UNIT_M)
+    normals = [vertex_normals(points, part.triangles) for points, part in zip(posed, chosen, strict=True)]
+    areas = [disc_areas(points, part.triangles) for points, part in zip(posed, chosen, strict=True)]
+    where, facing = np.vstack(posed), np.vstack(normals)
+    left = np.flatnonzero(where[:, 0] > -1e-6)
+    free = openness(where[left], facing[left], where, facing, np.concatenate(areas))
+    _, image = cKDTree(where[left]).query(where * np.where(where[:, :1] < 0, (-1, 1, 1), 1))
+    whole = free[image, None]
+    start = 0
+    for part in chosen:
+        bleed = np.array([0.80, 1.0, 1.06]) if part.material in ("skin", "wet") else np.ones(3)
+        least = LEAST_LIGHT.get(part.material, 0.30)
+        part.colours = part.colours * (least + (1 - least) * whole[start : start + len(part.points)]) ** bleed
+        start += len(part.points)
 
 
 def main() -> None:
     path = Path(sys.argv[1]) if len(sys.argv) > 1 else HEAD_GLB
     skin = build_skin()
     built = build_parts(skin, skin_motions(skin))
-    size = write_glb(path, built, MATERIALS, {"limits": as_extras()}, least_motion_m=2e-4, least_turn=0.05)
+    size = write_glb(
+        path, built, MATERIALS, eyes.texture(), {"limits": as_extras()}, least_motion_m=2e-4, least_turn=0.05
+    )
     for part in built:
         print(
             f"{part.name:12} {len(part.points):6} vertices {len(part.triangles):6} triangles "

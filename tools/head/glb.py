@@ -30,14 +30,30 @@ class Part:
     """Shape (vertices, 3), linear RGB 0..1."""
 
     material: str
+    alpha: NDArray[np.float64] | None = None
+    """Shape (vertices,): opacity, or for skin how dry it is; 1 where absent."""
+
+    uv: NDArray[np.float64] | None = None
+    """Shape (vertices, 2), where the material has a picture."""
+
     targets: dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]] = field(default_factory=dict)
     """Shape name -> displacement of points (metres) and of normals, both (vertices, 3)."""
 
     def thinned(self, kept: NDArray[np.int64], triangles: NDArray[np.int64]) -> Part:
         """The same part with only the vertices `kept`, joined by triangles numbered among them."""
         targets = {shape: (motion[kept], turn[kept]) for shape, (motion, turn) in self.targets.items()}
+        alpha = None if self.alpha is None else self.alpha[kept]
+        uv = None if self.uv is None else self.uv[kept]
         return Part(
-            self.name, self.points[kept], self.normals[kept], triangles, self.colours[kept], self.material, targets
+            self.name,
+            self.points[kept],
+            self.normals[kept],
+            triangles,
+            self.colours[kept],
+            self.material,
+            alpha,
+            uv,
+            targets,
         )
 
 
@@ -91,12 +107,14 @@ def write_glb(
     path: Path,
     parts: list[Part],
     materials: dict[str, dict[str, Any]],
+    picture: bytes,
     extras: dict[str, Any],
     least_motion_m: float,
     least_turn: float,
 ) -> int:
     """Write the parts below one root node called `head`; returns the size in bytes.
 
+    `picture` is a PNG file, texture 0 of the materials.
     `least_motion_m` and `least_turn` are the displacement and the change of a normal below which a vertex is left out
     of a shape.
     """
@@ -107,6 +125,8 @@ def write_glb(
         points = part.points.astype(np.float32)
         colours = np.ones((len(points), 4), np.uint8) * 255
         colours[:, :3] = np.clip(np.round(part.colours * 255), 0, 255)
+        if part.alpha is not None:
+            colours[:, 3] = np.clip(np.round(part.alpha * 255), 0, 255)
         attributes = {
             "POSITION": buffer.dense(
                 points, "VEC3", FLOAT, ARRAY_BUFFER,
@@ -115,6 +135,8 @@ def write_glb(
             "NORMAL": buffer.dense(part.normals.astype(np.float32), "VEC3", FLOAT, ARRAY_BUFFER),
             "COLOR_0": buffer.dense(colours, "VEC4", UBYTE, ARRAY_BUFFER, normalized=True),
         }  # fmt: skip
+        if part.uv is not None:
+            attributes["TEXCOORD_0"] = buffer.dense(part.uv.astype(np.float32), "VEC2", FLOAT, ARRAY_BUFFER)
         primitive: dict[str, Any] = {
             "attributes": attributes,
             "indices": buffer.dense(part.triangles.astype(np.uint16).ravel(), "SCALAR", USHORT, ELEMENT_BUFFER),
@@ -133,6 +155,7 @@ def write_glb(
             mesh["extras"] = {"targetNames": list(part.targets)}
         meshes.append(mesh)
     count = len(parts)
+    image = buffer.view(np.frombuffer(picture, np.uint8))
     document = {
         "asset": {
             "version": "2.0",
@@ -145,6 +168,9 @@ def write_glb(
         + [{"name": "head", "children": list(range(count)), "extras": extras}],
         "meshes": meshes,
         "materials": [{"name": name, **material} for name, material in materials.items()],
+        "images": [{"bufferView": image, "mimeType": "image/png"}],
+        "samplers": [{"magFilter": 9729, "minFilter": 9987, "wrapS": 33071, "wrapT": 33071}],
+        "textures": [{"source": 0, "sampler": 0}],
         "accessors": buffer.accessors,
         "bufferViews": buffer.views,
         "buffers": [{"byteLength": (len(buffer.data) + 3) // 4 * 4}],

@@ -1,4 +1,4 @@
-"""What the skin does not cover: eyeballs, teeth, gums, tongue, ears, brows, lashes and hair, each made from numbers."""
+"""What the skin does not cover: teeth, gums, tongue, ears and a shirt, each made from numbers."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import PchipInterpolator
-from scipy.spatial import cKDTree
 
-from .cage import EYE_CENTRE, EYE_RADIUS
 from .subdivide import Face, catmull_clark, triangulate
 
 Points = NDArray[np.float64]
@@ -40,32 +38,8 @@ def grid_triangles(rows: int, columns: int, closed: bool) -> NDArray[np.int64]:
     return triangulate(quads)
 
 
-def eyeball(sign: int) -> Shell:
-    """A ball that looks along +z, with pupil, iris and the dark ring round it painted on."""
-    white, rim, iris, bright, pupil = (rgb(c) for c in ("#f3efe9", "#26333c", "#4f7f96", "#86b4c0", "#0b0d10"))
-    pink = rgb("#dcb3a6")
-    rings = [(0.0, pupil), (11.0, pupil), (12.5, iris * 0.75), (17.0, bright), (23.0, iris), (26.5, iris * 0.7),
-             (28.5, rim), (30.0, rim), (32.0, white * 0.92), (38.0, white), (52.0, white),
-             (68.0, white * 0.97 + pink * 0.03), (85.0, 0.5 * (white + pink)), (110.0, pink)]  # fmt: skip
-    segments = 40
-    turn = np.linspace(0, 2 * np.pi, segments, endpoint=False)
-    points, colours = [], []
-    for degrees, colour in rings:
-        theta = np.radians(degrees)
-        # The iris lies a little flatter than the ball, which gives the highlight a place to sit.
-        radius = EYE_RADIUS * (1.0 - 0.012 * max(0.0, 1 - degrees / 30.0))
-        ring = np.stack(
-            [np.cos(turn) * np.sin(theta), np.sin(turn) * np.sin(theta), np.full(segments, np.cos(theta))], 1
-        )
-        points.append(EYE_CENTRE * (sign, 1, 1) + radius * ring)
-        streak = 1 + 0.10 * np.sin(turn * 13 + degrees) * (12 < degrees < 27)
-        colours.append(np.clip(colour[None] * streak[:, None], 0, 1))
-    triangles = grid_triangles(len(rings), segments, closed=True)[:, ::-1]
-    return Shell(np.vstack(points), triangles, np.vstack(colours))
-
-
 ARCH_T = (0.0, 0.10, 0.25, 0.45, 0.7, 1.0)
-ARCH = np.array([(0.0, 0.455), (0.095, 0.445), (0.225, 0.375), (0.345, 0.20), (0.425, -0.03), (0.455, -0.32)])
+ARCH = np.array([(0.0, 0.435), (0.095, 0.422), (0.215, 0.322), (0.325, 0.145), (0.405, -0.08), (0.445, -0.36)])
 """Half the dental arch in x and z, from the midline back."""
 
 TOOTH_WIDTHS_UPPER = (0.136, 0.112, 0.118, 0.112, 0.108, 0.155, 0.150)
@@ -103,7 +77,7 @@ def teeth(upper: bool) -> Shell:
             distance += width * (0.97 if upper else 0.965)
             depth = 0.075 if number < 3 else 0.135
             box, faces = _tooth(
-                width, height, depth, chisel=number < 3, levels=2 if number < (4 if upper else 2) else 1
+                width, height, depth, chisel=number < 3, levels=2 if number < (3 if upper else 1) else 1
             )
             along = np.array([dx * sign, 0, dz])
             up = np.array([0, 1.0 if upper else -1.0, 0])
@@ -158,11 +132,11 @@ def gums(upper: bool) -> Shell:
         out = np.array([dz * -1.0, 0, dx])
         out = np.array([abs(out[0]) * sign if abs(out[0]) > 1e-9 else 0.0, 0, abs(out[2])])
         out /= np.linalg.norm(out)
-        y = -1.050 if upper else -1.302
+        y = -1.032 if upper else -1.322
         scallop = 0.012 * np.cos(abs(s) * 0.88 / 0.118 * 2 * np.pi)
-        half = 0.055 + 0.03 * abs(s)
+        half = 0.046 + 0.03 * abs(s)
         ring = np.array([x * sign, y + (scallop if upper else -scallop), z])
-        points.append(ring + np.cos(turn)[:, None] * out * half + np.sin(turn)[:, None] * np.array([0, 0.085, 0]))
+        points.append(ring + np.cos(turn)[:, None] * out * half + np.sin(turn)[:, None] * np.array([0, 0.070, 0]))
     triangles = grid_triangles(len(stations), len(turn), closed=True)
     allp = np.vstack(points)
     return Shell(allp, _outward(allp, triangles, len(turn)), np.tile(pink, (len(allp), 1)))
@@ -180,8 +154,8 @@ def _outward(points: Points, triangles: NDArray[np.int64], ring: int) -> NDArray
 TONGUE_STATIONS = 18
 TONGUE_SEGMENTS = 20
 TONGUE_T = (0.0, 0.06, 0.2, 0.4, 0.65, 0.85, 1.0)
-TONGUE_LINE = np.array([(0, -1.225, 0.335), (0, -1.222, 0.315), (0, -1.200, 0.21), (0, -1.175, 0.02),
-                        (0, -1.18, -0.26), (0, -1.28, -0.46), (0, -1.42, -0.56)])  # fmt: skip
+TONGUE_LINE = np.array([(0, -1.262, 0.315), (0, -1.260, 0.295), (0, -1.246, 0.20), (0, -1.225, 0.02),
+                        (0, -1.225, -0.26), (0, -1.31, -0.46), (0, -1.43, -0.56)])  # fmt: skip
 TONGUE_HALF_WIDTH = (0.01, 0.10, 0.195, 0.25, 0.27, 0.24, 0.20)
 TONGUE_HALF_HEIGHT = (0.006, 0.030, 0.050, 0.066, 0.085, 0.10, 0.10)
 
@@ -194,7 +168,7 @@ def tongue() -> tuple[Shell, Points]:
     height = PchipInterpolator(TONGUE_T, TONGUE_HALF_HEIGHT)(t)
     turn = np.linspace(0, 2 * np.pi, TONGUE_SEGMENTS, endpoint=False)
     points, colours, where = [], [], []
-    top, under = rgb("#d3727a"), rgb("#b4525c")
+    top, under = rgb("#d98187"), rgb("#b85a62")
     for i in range(TONGUE_STATIONS):
         along = line[min(i + 1, TONGUE_STATIONS - 1)] - line[max(i - 1, 0)]
         along /= np.linalg.norm(along)
@@ -227,7 +201,7 @@ def ear(sign: int) -> Shell:
                (0.84, 0.020), (0.92, 0.050), (0.985, 0.050), (1.02, 0.018), (0.99, -0.035), (0.88, -0.075),
                (0.66, -0.12), (0.40, -0.17))  # fmt: skip
     turn = np.linspace(0, 2 * np.pi, 40, endpoint=False)
-    centre = np.array([1.245, -0.36, -1.06])
+    centre = np.array([1.235, -0.22, -1.04])
     up = np.array([0.10, 0.97, -0.22])
     back = np.array([0.50, 0.06, -0.86])
     up, back = up / np.linalg.norm(up), back / np.linalg.norm(back)
@@ -251,96 +225,45 @@ def ear(sign: int) -> Shell:
     return Shell(allp, triangles, np.vstack(colours))
 
 
-@dataclass
-class Attached:
-    """Geometry glued to the skin: it takes the weighted mean of the motion of the skin vertices named."""
+COLLAR = ((0.055, -2.50), (0.075, -2.44), (0.115, -2.42), (0.150, -2.46), (0.160, -2.55), (0.165, -2.62))
+"""Profile of the ribbed collar: distance from the neck and height at its side."""
 
-    shell: Shell
-    anchors: NDArray[np.int64]
-    """Shape (vertices, k)."""
+SHOULDERS = (
+    (0.20, -2.66),
+    (0.42, -2.80),
+    (0.85, -3.02),
+    (1.40, -3.26),
+    (1.95, -3.50),
+    (2.35, -3.85),
+    (2.52, -4.35),
+    (2.55, -5.0),
+)
+"""Profile of the shoulder at its side, below the collar."""
 
-    shares: Points
-    """Shape (vertices, k), rows sum to 1."""
 
-
-BROW_LINE = np.array([(0.165, 0.352), (0.27, 0.388), (0.42, 0.428), (0.58, 0.446), (0.74, 0.415), (0.90, 0.315)])
-BROW_T = (0.0, 0.14, 0.36, 0.58, 0.79, 1.0)
-BROW_HALF = (0.030, 0.043, 0.044, 0.038, 0.027, 0.006)
-
-
-def brow(sign: int, skin: Points, normals: Points) -> Attached:
-    """A soft wedge of hair lying on the brow ridge."""
-    t = np.linspace(0, 1, 28)
-    line = PchipInterpolator(BROW_T, BROW_LINE)(t)
-    half = PchipInterpolator(BROW_T, BROW_HALF)(t)
-    across = np.array([-1.0, -0.6, 0.0, 0.6, 1.0])
-    lift = np.array([-0.006, 0.016, 0.024, 0.016, -0.006])
-    front = np.flatnonzero((skin[:, 2] > -0.35) & (skin[:, 1] > 0.15) & (skin[:, 1] < 0.75) & (normals[:, 2] > -0.2))
-    tree = cKDTree(skin[front][:, :2] * (sign, 1))
-    points, anchors, shares = [], [], []
-    for i, (x, y) in enumerate(line):
-        before, after = line[max(i - 1, 0)], line[min(i + 1, len(line) - 1)]
-        along = (after - before) / np.linalg.norm(after - before)
-        normal2 = np.array([-along[1], along[0]])
-        taper = np.clip(min(i / 2.0, (len(line) - 1 - i) / 3.0), 0, 1)
-        for a, up in zip(across, lift, strict=True):
-            at = np.array([x, y]) + normal2 * a * half[i]
-            distance, near = tree.query(at, k=6)
-            w = 1 / (distance + 1e-4) ** 2
-            w /= w.sum()
-            ids = front[near]
-            base = (skin[ids] * w[:, None]).sum(axis=0)
-            n = (normals[ids] * w[:, None]).sum(axis=0)
-            base[:2] = at * (sign, 1)
-            points.append(base + n / np.linalg.norm(n) * (up * taper - 0.004 * (1 - taper)))
-            anchors.append(ids)
-            shares.append(w)
-    triangles = grid_triangles(len(line), len(across), closed=False)
-    triangles = triangles if sign < 0 else triangles[:, ::-1]
-    p = np.array(points)
-    a, b, c = p[triangles[len(triangles) // 2]]
-    if np.cross(b - a, c - a)[2] < 0:
+def shirt() -> Shell:
+    """A plain crew-neck that ends the neck."""
+    turn = np.linspace(0, 2 * np.pi, 64, endpoint=False)
+    across, forward = np.cos(turn), np.sin(turn)
+    profile = np.array(COLLAR + SHOULDERS)
+    cloth, rib = rgb("#4b5a6b"), rgb("#424f60")
+    points, colours = [], []
+    for i, (away, y) in enumerate(profile):
+        # The neck leans: its ring is higher at the back and lower in front.
+        neck_x, neck_z = 0.93, 0.80
+        flat = np.clip(away / 2.0, 0, 1)
+        x = across * (neck_x + away)
+        depth = np.where(forward > 0, 0.42, 0.30)
+        z = -1.20 + forward * (neck_z + np.minimum(away, 0.35) + depth * np.maximum(away - 0.35, 0)) - 0.10 * flat
+        drop = -0.36 * np.clip(forward, 0, 1) ** 2 + 0.16 * np.clip(-forward, 0, 1)
+        # Chest and back fall away steeply, the shoulders gently.
+        steep = 0.55 * away * np.abs(forward) ** 3
+        points.append(np.stack([x, y + drop - steep * (i >= len(COLLAR)), z], axis=1))
+        ribbed = 1 + 0.10 * np.sign(np.sin(turn * 32)) if i < len(COLLAR) - 1 else np.ones_like(turn)
+        colours.append((rib if i < len(COLLAR) else cloth) * ribbed[:, None])
+    allp = np.vstack(points)
+    triangles = grid_triangles(len(profile), len(turn), closed=True)
+    a, b, c = allp[triangles[len(COLLAR) * 2 * len(turn)]]
+    if np.cross(b - a, c - a)[1] < 0:
         triangles = triangles[:, ::-1]
-    return Attached(Shell(p, triangles, np.tile(rgb("#4a3226"), (len(p), 1))), np.array(anchors), np.array(shares))
-
-
-def lashes(sign: int, margin: list[int], skin: Points) -> Attached:
-    """A dark fringe along the upper lid margin, longer towards the outer corner; one sheet, seen from both sides."""
-    base = skin[margin]
-    n = len(margin)
-    s = np.linspace(0, 1, n)  # 0 at the outer corner
-    length = 0.040 * np.clip(np.sin(np.pi * np.clip(s * 0.9 + 0.12, 0, 1)) ** 0.5, 0, 1) * (1 - 0.55 * s)
-    away = base - EYE_CENTRE * (sign, 1, 1)
-    away /= np.linalg.norm(away, axis=1, keepdims=True)
-    rows, anchors = [], []
-    for share, rise in ((0.0, 0.0), (0.5, 0.10), (1.0, 0.55)):
-        up = np.array([0.25 * sign, 0.75, 0.0])
-        rows.append(base + away * 0.002 + length[:, None] * share * (away + rise * up))
-        anchors.append(margin)
-    p = np.vstack(rows)
-    triangles = grid_triangles(3, n, closed=False)
-    ids = np.concatenate([np.array(a) for a in anchors])[:, None]
-    return Attached(Shell(p, triangles, np.tile(rgb("#1d1512"), (len(p), 1))), ids, np.ones((len(p), 1)))
-
-
-HAIRLINE_AZIMUTH = (0.0, 0.35, 0.62, 0.80, 0.95, 1.10, 1.24, 1.36, 1.46, 1.60, 1.80, 2.0, 2.4, np.pi)
-HAIRLINE_Y = (1.02, 1.04, 0.98, 0.78, 0.50, 0.36, 0.20, -0.12, -0.18, 0.02, -0.20, -0.72, -1.05, -1.15)
-
-
-def hair(skin: Points, normals: Points, triangles: NDArray[np.int64]) -> Shell:
-    """A close-cropped cap of hair over the scalp, thickest on the crown, with combed grooves."""
-    azimuth = np.arctan2(np.abs(skin[:, 0]), skin[:, 2] + 1.0)
-    above = skin[:, 1] - PchipInterpolator(HAIRLINE_AZIMUTH, HAIRLINE_Y)(azimuth)
-    above = np.where(skin[:, 1] < -1.3, -1, above)
-    rise = 1 - np.exp(-np.maximum(above, 0) / 0.10)
-    thick = np.where(above > 0, 0, 0.5 * above) + rise * (0.075 + 0.085 * np.clip((skin[:, 1] - 0.6) / 1.0, 0, 1))
-    side = np.arctan2(skin[:, 0] - 0.25, skin[:, 2] + 1.9)
-    groove = np.sin(side * 46 + 2.2 * np.sin(skin[:, 1] * 3.1)) * 0.5 + np.sin(side * 23 + skin[:, 1] * 2.0) * 0.5
-    thick += 0.016 * groove * rise
-    p = skin + normals * thick[:, None]
-    keep = triangles[(above[triangles] > -0.10).any(axis=1) & (skin[triangles][:, :, 1] > -1.4).all(axis=1)]
-    used = np.unique(keep)
-    renumber = np.full(len(skin), -1)
-    renumber[used] = np.arange(len(used))
-    colour = rgb("#3a261c") * (1 + 0.22 * groove[used, None])
-    return Shell(p[used], renumber[keep], np.clip(colour, 0, 1))
+    return Shell(allp, triangles, np.vstack(colours))

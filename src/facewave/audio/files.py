@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -104,7 +104,7 @@ def _reason(error: Exception) -> str:
     return str(error).rstrip(".").rpartition(": ")[2] or type(error).__name__
 
 
-def write_wav(path: Path, samples: np.ndarray[Any, np.dtype[Any]], sample_rate: int) -> None:
+def write_wav(path: Path | IO[bytes], samples: np.ndarray[Any, np.dtype[Any]], sample_rate: int) -> None:
     """Write float samples, shape (n,) or (n, channels), as 16-bit wav."""
     import soundfile
 

@@ -1,6 +1,7 @@
 """One self-contained web page: the head, the sound, the curves and a play bar, by the studio's own viewer modules.
 
-It opens from a disk without a network. The page holds the audio file's own bytes, so the browser must know its format.
+It opens from a disk without a network. The page holds the audio file's own bytes where browsers know the format, and
+the same sound as 16-bit WAV where they do not (AIFF).
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import base64
 import gzip
 import html
+import io
 import json
 from importlib import resources
 from importlib.resources.abc import Traversable
@@ -16,13 +18,14 @@ from typing import IO
 
 import numpy as np
 
-from ..errors import OutputError
+from ..audio.files import read_audio, write_wav
+from ..errors import AudioError, OutputError
 from ..frames import Animation
 
 BROWSER_AUDIO = (".wav", ".mp3", ".flac", ".ogg", ".oga", ".opus")
 """Extensions of audio that current browsers decode."""
 
-MODULES = ("clock.js", "curves.js", "exported.js", "take.js", "transport.js", "viewer.js")
+MODULES = ("clock.js", "curves.js", "exported.js", "light.js", "take.js", "transport.js", "viewer.js")
 """Viewer modules that the page carries."""
 
 
@@ -30,7 +33,7 @@ def write(animation: Animation, file: IO[bytes]) -> None:
     """Write the whole page.
 
     Raises:
-        OutputError: The take has no frames, or its sound is in a format that browsers cannot decode.
+        OutputError: The take has no frames, or its sound cannot be read.
     """
     if not len(animation):
         raise OutputError("html: the animation has no frames, expected at least one")
@@ -68,15 +71,25 @@ def _sound(path: Path | None) -> tuple[bytes, str]:
         return b"", "No sound came with this animation."
     if not path.is_file():
         return b"", f"Without sound: {path.name} was not found."
-    if path.suffix.lower() not in BROWSER_AUDIO:
-        raise OutputError(
-            f"{path}: browsers do not play {path.suffix or 'files without extension'}, expected one of "
-            f"{', '.join(BROWSER_AUDIO)}; convert the audio first"
-        )
     try:
-        return path.read_bytes(), ""
-    except OSError as error:
-        raise OutputError(f"{path}: the sound cannot be read ({error.strerror})") from error
+        if path.suffix.lower() in BROWSER_AUDIO:
+            return path.read_bytes(), ""
+        return as_wav(path), ""
+    except (OSError, AudioError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise OutputError(f"{path}: the sound cannot be read ({reason})") from error
+
+
+def as_wav(path: Path) -> bytes:
+    """The sound of any file facewave reads, as the bytes of a 16-bit WAV file.
+
+    Raises:
+        AudioError: Not audio that facewave reads.
+    """
+    clip = read_audio(path)
+    file = io.BytesIO()
+    write_wav(file, clip.samples, clip.sample_rate)
+    return file.getvalue()
 
 
 def _imports(static: Traversable) -> dict[str, str]:

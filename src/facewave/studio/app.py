@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import struct
 import tempfile
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from ..emotions import EMOTIONS
 from ..errors import FacewaveError, ProviderUnavailableError
 from ..frames import Animation
 from ..outputs import FORMATS
+from ..outputs.html import as_wav
 from ..parameters import FACE_PARAMETERS
 from ..pipeline import animate
 from ..providers import open_provider, provider_names
@@ -52,6 +54,7 @@ def create_app(*, origins: tuple[str, ...] = (), token: str = "") -> App:
     routes = [
         Route("/", _page(static)),
         Route("/api/info", _info),
+        Route("/api/sound", _told_in_words(_sound), methods=["POST"]),
         Route("/api/animate", _told_in_words(_animate), methods=["POST"]),
         Route("/api/export", _told_in_words(_export), methods=["POST"]),
         WebSocketRoute("/ws/stream", streams.__call__),
@@ -99,6 +102,15 @@ def _describe() -> dict[str, Any]:
         ],
         "formats": [{"extension": row.extension, "summary": row.summary} for row in FORMATS],
     }  # fmt: skip
+
+
+async def _sound(request: Any) -> Any:
+    """A clip in any format facewave reads as a WAV file, for formats that the browser does not know."""
+    from starlette.responses import Response
+
+    with tempfile.TemporaryDirectory() as folder:
+        path, *_ = await _form(request, Path(folder))
+        return Response(await asyncio.to_thread(as_wav, path), media_type="audio/wav")
 
 
 async def _animate(request: Any) -> Any:
@@ -164,6 +176,8 @@ def _told_in_words(handler: Callable[[Any], Any]) -> Callable[[Any], Any]:
         try:
             return await handler(request)
         except FacewaveError as error:
-            return PlainTextResponse(str(error), status_code=400)
+            # Where the server kept the clip for a moment tells the user nothing.
+            kept = re.escape(tempfile.gettempdir()) + r"/[^/\s]+/"
+            return PlainTextResponse(re.sub(kept, "", str(error)), status_code=400)
 
     return told

@@ -276,3 +276,68 @@ def test_fitted_surface_passes_through_the_cage(head: Head) -> None:
     away = np.linalg.norm(head.skin.points[: len(head.skin.cage.points)] - head.skin.cage.points, axis=1)
     assert np.median(away) < 0.002
     assert head_build.LEVELS == 2
+
+
+@pytest.mark.parametrize("side", ["Left", "Right"])
+def test_lashes_and_the_lids_shade_ride_on_the_lids(head: Head, side: str) -> None:
+    sign = 1 if side == "Left" else -1
+    margin = head.pose({f"eyeBlink{side}": 1})[head.skin.upper_margins[sign]]
+    for name in (f"Lashes{side}", f"EyeShade{side}"):
+        part = head.part(name)
+        blinked = (part.points + part.targets[f"eyeBlink{side}"][0]) / UNIT_M
+        nearest = np.linalg.norm(blinked[:, None] - margin[None], axis=2).min(axis=1)
+        assert np.median(nearest) * MM < 4, name
+    shade = head.part(f"EyeShade{side}")
+    out = np.linalg.norm(shade.points / UNIT_M - EYE_CENTRE * (sign, 1, 1), axis=1) - EYE_RADIUS
+    assert out.min() > 0, "in front of the eyeball"
+    assert shade.alpha is not None
+    assert 0 <= shade.alpha.min() < 0.1 < 0.4 < shade.alpha.max() < 0.9
+
+
+def test_hair_covers_the_scalp_and_leaves_the_face_free(head: Head) -> None:
+    from scipy.spatial import cKDTree
+
+    from tools.head.hair import above_hairline
+
+    locks = head.part("Hair").points / UNIT_M
+    before_the_face = (np.abs(locks[:, 0]) < 0.8) & (locks[:, 2] > 0.1)
+    assert locks[before_the_face, 1].min() > 0.75
+    scalp = head.skin.points[above_hairline(head.skin.points) > 0.25]
+    distance, _ = cKDTree(locks).query(scalp)
+    assert np.quantile(distance, 0.99) * MM < 20
+
+
+def test_corners_see_less_of_the_sky() -> None:
+    from tools.head.occlusion import disc_areas, openness
+
+    steps = np.linspace(0, 1, 11)
+    floor = np.array([(x, 0.0, z) for x in steps for z in steps])
+    wall = np.array([(0.0, y + 0.05, z) for y in steps for z in steps])
+    up, right = np.tile([0.0, 1.0, 0.0], (121, 1)), np.tile([1.0, 0.0, 0.0], (121, 1))
+    areas = np.full(242, 0.01)
+    free = openness(floor, up, np.vstack([floor, wall]), np.vstack([up, right]), areas).reshape(11, 11)
+    assert free[1].max() < free[9].min() <= 1
+    assert 0.2 < free[1, 5] < 0.75
+    triangle = np.array([[0, 1, 2]])
+    np.testing.assert_allclose(disc_areas(np.array([(0, 0, 0), (1.0, 0, 0), (0, 1, 0)]), triangle), 0.5 / 3)
+
+
+def test_the_eyes_picture_has_a_dark_pupil_in_a_coloured_iris_on_white(document: dict[str, Any]) -> None:
+    import zlib
+
+    image = document["images"][0]
+    view = document["bufferViews"][image["bufferView"]]
+    data = HEAD_GLB.read_bytes()
+    start = 20 + struct.unpack_from("<I", data, 12)[0] + 8 + view.get("byteOffset", 0)
+    png = data[start : start + view["byteLength"]]
+    width, height = struct.unpack_from(">II", png, 16)
+    packed = png[png.index(b"IDAT") + 4 : png.index(b"IEND") - 8]
+    rows = np.frombuffer(zlib.decompress(packed), np.uint8).reshape(height, 1 + width * 3)
+    assert set(rows[:, 0]) == {2}, "every row is stored as differences from the one above"
+    pixels = np.cumsum(rows[:, 1:].reshape(height, width, 3), axis=0, dtype=np.uint8).astype(float)
+    middle = width // 2
+    assert pixels[middle, middle].max() < 30
+    iris = pixels[middle, middle + int(0.5 * (19 / 110) ** 0.7 * width)]
+    assert 40 < iris.mean() < 190
+    white = pixels[middle, middle + int(0.5 * (45 / 110) ** 0.7 * width)]
+    assert white.min() > 190

@@ -42,6 +42,8 @@ export class Clock extends EventTarget {
     if (this.playing || this.length <= 0) return;
     if (this.offset >= this.length - 0.01) this.offset = 0;
     if (this.buffer) await this.context.resume();
+    // Asked twice while the sound was waking up, it starts once.
+    if (this.playing) return;
     this.playing = true;
     this.#start();
     this.dispatchEvent(new Event("change"));

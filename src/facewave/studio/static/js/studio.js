@@ -100,11 +100,22 @@ async function showB(take) {
   viewerB.setChannels(take.channels);
 }
 
+/** Load a file to be heard; where the browser does not know its format (AIFF), as the WAV the server makes of it. */
+async function hear(file) {
+  try {
+    await clock.load(await file.arrayBuffer());
+  } catch {
+    const body = new FormData();
+    body.set("audio", file);
+    await clock.load(await (await ask("/api/sound", { method: "POST", body })).arrayBuffer());
+  }
+}
+
 async function open(file) {
   try {
     complain("");
     await stopMicrophone();
-    await clock.load(await file.arrayBuffer());
+    await hear(file);
     clip = file;
     showCommand();
     await refresh();
@@ -212,17 +223,20 @@ async function ownHead() {
   return (await fetch("/static/head.glb")).arrayBuffer();
 }
 
+function download(blob, name) {
+  const link = Object.assign(document.createElement("a"), { href: URL.createObjectURL(blob), download: name });
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+  note(`${name} is written.`);
+}
+
 async function save(extension) {
   if (!clip) return complain("Choose a recording first, then export it.");
   try {
     complain("");
     note(`Writing ${extension}…`);
     const answer = await ask("/api/export", { method: "POST", body: form(get("provider-a").value, { format: extension }) });
-    const link = document.createElement("a");
-    link.href = URL.createObjectURL(await answer.blob());
-    link.download = clip.name.replace(/\.[^.]+$/, "") + extension;
-    link.click();
-    note(`${link.download} is written.`);
+    download(await answer.blob(), clip.name.replace(/\.[^.]+$/, "") + extension);
   } catch (error) {
     complain(error);
   }
@@ -239,6 +253,12 @@ function listen() {
   get("clear-keys").onclick = () => {
     keys = [];
     showKeys();
+  };
+  get("save-keys").onclick = () => {
+    if (!keys.length) return complain("There are no keys to save: move the sliders, then set a key at the play head.");
+    const list = keys.map(([seconds, values]) => ({ time_code: Number(seconds.toFixed(4)), emotions: values }));
+    complain("");
+    download(new Blob([JSON.stringify(list, null, 2)], { type: "application/json" }), "keys.json");
   };
   get("avatar").onchange = async (event) => {
     try {
@@ -287,7 +307,7 @@ async function main() {
   }
   showCommand();
   await viewer.load(await ownHead());
-  globalThis.facewave = { viewer, clock, transport };
+  globalThis.facewave = { viewer, clock, transport, second: () => viewerB };
   document.documentElement.dataset.ready = "true";
 }
 

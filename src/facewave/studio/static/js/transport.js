@@ -100,7 +100,10 @@ export function createTransport({ viewer, clock }) {
     if (text !== shownText) get("time").textContent = shownText = text;
     viewer.render();
     if (now - marked > 1000) {
-      get("fps").textContent = `${Math.round(((viewer.drawn - drawn) * 1000) / (now - marked))} fps drawn`;
+      const fps = ((viewer.drawn - drawn) * 1000) / (now - marked);
+      get("fps").textContent = `${Math.round(fps)} fps drawn`;
+      // A page in the background is not slow, only not looked at.
+      if ((clock.playing || live) && !document.hidden && now - marked < 3000) viewer.keepUp(fps);
       [marked, drawn] = [now, viewer.drawn];
     }
     requestAnimationFrame(step);

@@ -1,10 +1,12 @@
 // Draws a head with morph targets. Knows nothing of audio, files or pages: give it weights by channel, it moves the mesh.
+import { addLights, finish } from "facewave/light.js";
 import * as THREE from "three";
 
-const VIEWS = {
-  front: { from: [0, 0.0, 0.74], to: [0, -0.008, -0.03] },
-  three: { from: [0.4, 0.03, 0.6], to: [0, -0.01, -0.04] },
-  side: { from: [0.74, 0, 0.02], to: [0, -0.008, -0.05] },
+/** Where the camera stands and what it looks at, metres, for a head whose eyes are 62 mm apart. */
+export const VIEWS = {
+  front: { from: [0, -0.015, 0.70], to: [0, -0.03, -0.03] },
+  three: { from: [0.36, -0.005, 0.58], to: [0.005, -0.03, -0.04] },
+  side: { from: [0.70, -0.015, 0.02], to: [0, -0.03, -0.05] },
   mouth: { from: [0, -0.075, 0.3], to: [0, -0.075, 0] },
 };
 
@@ -21,19 +23,10 @@ export class Viewer {
     this.canvas = canvas;
     this.renderer = new THREE.WebGLRenderer({ canvas, antialias: true, alpha: true });
     this.renderer.toneMapping = THREE.NeutralToneMapping;
+    this.renderer.shadowMap.type = THREE.PCFShadowMap;
     this.scene = new THREE.Scene();
-    // Plain lights: an environment map would look little better here and costs seconds where GL is done in software.
-    const light = (colour, strength, x, y, z) => {
-      const source = new THREE.DirectionalLight(colour, strength);
-      source.position.set(x, y, z);
-      return source;
-    };
-    this.scene.add(
-      new THREE.HemisphereLight(0xf4f6ff, 0xd0b0a0, 2.1),
-      light(0xfff1e2, 2.1, 0.5, 0.6, 0.9),
-      light(0xcfe0ff, 0.9, -0.8, 0.4, -0.4),
-      light(0xe8ecff, 0.45, -0.7, -0.1, 0.7),
-    );
+    this.key = addLights(this.scene);
+    this.setShadows(true);
     this.camera = new THREE.PerspectiveCamera(24, 1, 0.01, 50);
     this.orbit = new THREE.OrbitControls(this.camera, canvas);
     this.orbit.enablePan = false;
@@ -62,6 +55,12 @@ export class Viewer {
     this.meshes = meshes;
     this.limits = null;
     gltf.scene.traverse((node) => (this.limits ??= node.userData?.limits ?? null));
+    gltf.scene.traverse((node) => {
+      if (!node.isMesh) return;
+      finish(node.material);
+      node.castShadow = !node.material.transparent;
+      node.receiveShadow = true;
+    });
     this.scene.add(gltf.scene);
     this.#frame(gltf.scene);
     this.setChannels(this.channels);
@@ -109,9 +108,26 @@ export class Viewer {
     return NaN;
   }
 
-  /** One of the named views. */
+  /** Shadows cost a second pass over the head; without them the shading painted into it remains. */
+  setShadows(on) {
+    this.renderer.shadowMap.enabled = on;
+    this.key.castShadow = on;
+    this.dirty = true;
+  }
+
+  /** Tell how many pictures a second there were while things moved; a machine that cannot keep up gets simpler ones. */
+  keepUp(fps) {
+    this.slow = fps < 30 ? (this.slow ?? 0) + 1 : 0;
+    if (this.slow < 2) return;
+    this.slow = 0;
+    if (this.renderer.shadowMap.enabled) return this.setShadows(false);
+    this.mostPixels = 1;
+    this.resize();
+  }
+
+  /** One of the named views, or a view of one's own. */
   look(name) {
-    const view = VIEWS[name];
+    const view = VIEWS[name] ?? name;
     this.camera.position.set(...view.from).multiplyScalar(this.scale).add(this.offset);
     this.orbit.target.set(...view.to).multiplyScalar(this.scale).add(this.offset);
     this.orbit.update();
@@ -134,7 +150,7 @@ export class Viewer {
   resize() {
     const box = this.canvas.parentElement.getBoundingClientRect();
     const [width, height] = [Math.max(1, Math.floor(box.width)), Math.max(1, Math.floor(box.height))];
-    this.renderer.setPixelRatio(Math.min(2, globalThis.devicePixelRatio || 1));
+    this.renderer.setPixelRatio(Math.min(this.mostPixels ?? 2, globalThis.devicePixelRatio || 1));
     this.renderer.setSize(width, height, false);
     this.camera.aspect = width / height;
     this.camera.fov = width < height ? 30 : 24;
