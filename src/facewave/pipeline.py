@@ -87,7 +87,7 @@ def animate(
         if also is not None:
             also.abort()
         raise
-    animation = Animation.from_frames(replace(session.info, audio=clip.path), frames)
+    animation = Animation.from_frames(replace(session.info, audio=clip.path, provider=provider.info.name), frames)
     if output is not None:
         write_animation(animation, Path(output))
     return animation

@@ -7,7 +7,7 @@ import sys
 import typer
 
 from ..errors import FacewaveError
-from . import animate, call, demo, health, inspect, live, models, providers, serve, studio
+from . import animate, call, convert, demo, health, inspect, live, models, providers, serve, studio
 
 app = typer.Typer(
     name="facewave",
@@ -20,6 +20,7 @@ app = typer.Typer(
 )
 app.command("animate")(animate.animate)
 app.command("call")(call.call)
+app.command("convert")(convert.convert)
 app.command("demo")(demo.demo)
 app.command("health")(health.health)
 app.command("inspect")(inspect.inspect)

@@ -98,7 +98,7 @@ def animate(
         clamp=clamp,
         idle=not no_idle,
         seed=seed,
-        visemes=visemes is not None or output.suffix == ".npz",
+        visemes=visemes is not None or _shows_visemes(output, file_format),
         geometry=geometry is not None,
     )
     jobs = _jobs(inputs, output, file_format)
@@ -117,6 +117,16 @@ def animate(
             visemes=visemes,
             geometry=geometry,
         )
+
+
+def _shows_visemes(output: Path, file_format: str) -> bool:
+    from ..errors import OutputError
+    from ..outputs import shows_visemes
+
+    try:
+        return shows_visemes(output.name)
+    except OutputError:  # A folder.
+        return shows_visemes(f"take.{file_format.lstrip('.')}")
 
 
 def _jobs(inputs: list[Path], output: Path, file_format: str) -> list[tuple[Path, Path]]:
