@@ -7,7 +7,7 @@ import sys
 import typer
 
 from ..errors import FacewaveError
-from . import animate, call, convert, demo, health, inspect, live, models, providers, serve, studio
+from . import animate, batch, call, convert, demo, health, inspect, live, models, providers, serve, studio
 
 app = typer.Typer(
     name="facewave",
@@ -19,6 +19,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("animate")(animate.animate)
+app.command("batch")(batch.batch)
 app.command("call")(call.call)
 app.command("convert")(convert.convert)
 app.command("demo")(demo.demo)
