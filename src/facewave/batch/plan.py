@@ -43,7 +43,11 @@ class Plan:
 
     def finished(self, take: Animation) -> Animation:
         """What is written of a take."""
-        return take.with_channels([name for name in take.channels if name not in TONGUE]) if self.no_tongue else take
+        return take.with_channels(self.finished_channels(take.channels)) if self.no_tongue else take
+
+    def finished_channels(self, channels: Sequence[str]) -> list[str]:
+        """Which of a take's channels are written."""
+        return [name for name in channels if not (self.no_tongue and name in TONGUE)]
 
     def with_threads(self, threads: int) -> Plan:
         """The same plan for processes that may use so many threads each, where the settings leave it open."""

@@ -93,7 +93,7 @@ def batch(
     from ..outputs import shows_visemes
     from .options import model_settings, stream_settings
 
-    extension = f".{file_format.lstrip('.')}"
+    extension = ".parquet" if engine is Engine.RAY else f".{file_format.lstrip('.')}"
     settings = stream_settings(
         fps=fps,
         emotion=emotion or (),
