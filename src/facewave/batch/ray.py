@@ -253,7 +253,7 @@ def _decoded(data: bytes, name: str) -> AudioClip:
 
 
 def _results(output: str) -> dict[str, list[dict[str, Any]]]:
-    """File -> what its rows say of their clips; a file that was cut short when a run was killed is removed."""
+    """File -> what its rows say of their clips; a file that was cut short when a run was killed is set aside."""
     import pyarrow
     import pyarrow.parquet
     from pyarrow.fs import FileSelector
@@ -265,13 +265,14 @@ def _results(output: str) -> dict[str, list[dict[str, Any]]]:
             if not entry.path.endswith(".parquet"):
                 continue
             try:
-                table = pyarrow.parquet.read_table(entry.path, filesystem=files, columns=["hash", "error"])
+                names = pyarrow.parquet.read_schema(entry.path, filesystem=files).names
             except pyarrow.ArrowInvalid:
-                _LOG.warning("%s: not whole, from a batch that was killed; it is removed", entry.path)
-                files.delete_file(entry.path)
+                _LOG.warning("%s: cut short when a batch was killed; kept as %s.broken", entry.path, entry.path)
+                files.move(entry.path, f"{entry.path}.broken")
                 continue
-            if len(table.column_names) != 2:
-                raise OutputError(f"{entry.path}: Parquet of another kind; give a folder of the batch's own")
+            if not {"hash", "error"} <= set(names):
+                raise OutputError(f"{entry.path}: Parquet of another kind; give the batch a folder of its own")
+            table = pyarrow.parquet.read_table(entry.path, filesystem=files, columns=["hash", "error"])
             found[entry.path] = table.to_pylist()
     except OSError as error:
         raise OutputError(f"{output}: cannot be read ({error})") from error
