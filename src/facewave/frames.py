@@ -134,7 +134,7 @@ class Animation:
         return read_animation(Path(path))
 
     def save(self, path: str | Path, *, emotions: str | Path | None = None, visemes: str | Path | None = None) -> None:
-        """Write to the format the extension names (`.csv`, `.livelink.csv`, `.json`, `.npz`).
+        """Write to the format the extension names (`.csv`, `.livelink.csv`, `.json`, `.npz`, `.parquet` and others).
 
         The file appears whole or not at all. `emotions` and `visemes` name CSV files for these two tracks.
 

@@ -41,7 +41,7 @@ def write(animation: Animation, file: IO[bytes]) -> None:
     if take.frame_rate != RATE:
         take = take.resampled(RATE)
     events = [_event(ticks, viseme) for ticks, viseme in _visemes(animation)]
-    rolls = [0] * (WIDTH - len(ARKIT))
+    rolls = [0.0] * (WIDTH - len(ARKIT))
     for first in range(0, len(take), CHUNK):
         rows = [[float(str(value)) for value in row] + rolls for row in take.weights[first : first + CHUNK]]
         chunk = json.dumps({"FrameIndex": first, "BlendShapes": rows}, separators=(",", ":"))

@@ -56,7 +56,7 @@ def test_frame_rate(tmp_path: Path) -> None:
     original.save(tmp_path / "in.npz")
     convert(tmp_path / "in.npz", tmp_path / "out.npz", "--fps", "30")
     read = Animation.load(tmp_path / "out.npz")
-    assert (read.frame_rate, len(read)) == (30, 45)
+    assert (read.frame_rate, len(read)) == (Fraction(30), 45)
     np.testing.assert_allclose(read.weights, original.weights[::2], atol=1e-6)
 
 
@@ -77,7 +77,7 @@ def test_inputs_follow_one_another(tmp_path: Path) -> None:
     second.save(tmp_path / "b.json")
     convert(tmp_path / "a.csv", tmp_path / "b.json", "-o", tmp_path / "c.npz")
     joined = Animation.load(tmp_path / "c.npz")
-    assert (joined.frame_rate, len(joined), joined.channels) == (60, 120, CHANNELS)
+    assert (joined.frame_rate, len(joined), joined.channels) == (Fraction(60), 120, CHANNELS)
     np.testing.assert_array_equal(joined.weights[:60], first.weights)
     np.testing.assert_allclose(joined.weights[60::2, :52], second.weights, atol=1e-6)
     assert not joined.weights[60:, 52:].any(), "what the second lacks is 0"

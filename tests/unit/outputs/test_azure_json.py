@@ -62,7 +62,7 @@ def test_frames_come_at_sixty_a_second_whatever_the_take_has(tmp_path: Path) -> 
     animation = take(fps=30)
     events(tmp_path, animation)
     read = Animation.load(tmp_path / "a.azure.json")
-    assert (read.frame_rate, len(read)) == (60, 300)
+    assert (read.frame_rate, len(read)) == (Fraction(60), 300)
     np.testing.assert_array_equal(read.channel("jawOpen")[::2], animation.channel("jawOpen"))
 
 
