@@ -190,7 +190,7 @@ def _clips(words: Sequence[str], workers: int) -> tuple[Any, int, str]:
 
     if len(words) == 1 and words[0].rstrip("/").endswith(".parquet"):
         table = ray.data.read_parquet(words[0])
-        known = [name for name in ("audio", "bytes", "path") if name in (table.schema() or table).names]
+        known = [name for name in ("audio", "bytes", "path") if name in table.schema().names]
         if not known:
             raise AudioError(f"{words[0]}: found no column path, bytes or audio, expected one of them")
         kept = known[:1] if known[0] == "audio" else known
