@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -123,11 +124,10 @@ def test_a_killed_worker_costs_no_clip(tmp_path: Path) -> None:
     killed: list[int] = []
 
     def kill_one(done: float, so_far: Summary) -> None:
-        workers = psutil.Process().children()
-        busy = [process for process in workers if "spawn_main" in " ".join(process.cmdline())]
-        if so_far.done >= 1 and not killed and busy:
-            killed.append(busy[0].pid)
-            os.kill(busy[0].pid, signal.SIGKILL)
+        if so_far.done >= 1 and not killed:
+            worker = multiprocessing.active_children()[0]
+            worker.kill()
+            killed.append(worker.pid or 0)
 
     summary = animate_files([str(tmp_path / "in")], tmp_path / "out", PLAN, workers=1, progress=kill_one)
     assert killed
