@@ -24,7 +24,7 @@ from facewave.batch.local import Summary, animate_files, remove_partial
 from facewave.batch.manifest import FILE
 from facewave.batch.plan import Plan
 from facewave.cli import app
-from facewave.errors import OutputError, SettingsError
+from facewave.errors import OutputError, ProviderUnavailableError, SettingsError
 from facewave.settings import FacewaveSettings
 from facewave.streams import StreamSettings
 
@@ -213,3 +213,11 @@ def test_the_command_reports_and_its_exit_code_tells(tmp_path: Path) -> None:
     text = (tmp_path / "out" / "hum00.txt").read_text()
     assert "52 channels" in text
     assert " viseme " in text, "formats that show visemes get them"
+
+
+def test_without_ray_the_error_tells_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    words = ["batch", str(tmp_path), "-o", str(tmp_path / "out"), "--engine", "ray"]
+    with pytest.raises(ProviderUnavailableError, match=r"pip install 'facewave\[ray\]'"):
+        CliRunner().invoke(app, words, catch_exceptions=False)
+    assert not (tmp_path / "out").exists()

@@ -18,10 +18,12 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
+from typer.testing import CliRunner
 
 from facewave import animate
 from facewave.batch.plan import Plan
 from facewave.blendshapes import ARKIT
+from facewave.cli import app
 from facewave.errors import AudioError, OutputError, SettingsError
 from facewave.settings import FacewaveSettings
 from facewave.streams import StreamSettings
@@ -129,6 +131,11 @@ def test_an_address_is_read_and_written(cluster: None, tmp_path: Path) -> None:
     summary = animate_with_ray([f"file://{tmp_path}/store"], f"file://{tmp_path}/out", PLAN)
     assert (summary.total, summary.animated, summary.failed) == (2, 2, [])
     assert len(rows(tmp_path / "out")) == 2
+    words = ["batch", f"file://{tmp_path}/store", "-o", f"file://{tmp_path}/out", "--engine", "ray", "--no-tongue"]
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 0, result.output
+    assert "2 clips: 2 animated" in result.output, "the command asks for visemes: other settings, other results"
+    assert "2 clips: 0 animated, 2 there before, 0 failed" in CliRunner().invoke(app, words).output
 
 
 @pytest.mark.skipif(os.name != "posix", reason="sends POSIX signals")
