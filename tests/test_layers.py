@@ -25,6 +25,7 @@ ALLOWED: dict[str, set[str]] = {
     "visemes": set(),
     "streams": {"errors", "blendshapes", "emotions", "parameters"},
     "frames": {"errors", "timing", "blendshapes", "outputs"},  # The one door: Animation.load and .save.
+    "channel_maps": VALUES,
     "emotion_files": VALUES,
     "settings": VALUES,
     "audio": VALUES,

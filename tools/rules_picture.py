@@ -21,9 +21,9 @@ import facewave
 from facewave.audio.files import read_audio
 from facewave.blendshapes import CHANNELS, INDEX
 from facewave.providers.embedded.articulation import lip_gap, to_blendshapes
+from facewave.providers.embedded.transcript import coarticulation as rules
+from facewave.providers.embedded.transcript.pronounce import Phone
 from tools.head.contact_sheet import cell, render
-from training import rules
-from training.pronounce import Phone
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT / "src" / "facewave" / "data"

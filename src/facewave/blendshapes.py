@@ -122,6 +122,20 @@ def by_channel(values: Mapping[str, float], channels: Iterable[str], default: fl
     return np.array([values.get(name, default) for name in channels], np.float32)
 
 
+def lip_closure(weights: NDArray[np.float32], channels: Sequence[str]) -> NDArray[np.float32]:
+    """How far the lips meet over an open jaw: `mouthClose` as a share of `jawOpen`, which it undoes.
+
+    Args:
+        weights: Shape (frames, channels).
+        channels: Their names; one that is absent counts as 0.
+
+    Returns:
+        Shape (frames,), 0 (as open as the jaw) to 1 (shut). Falls to 0 with a jaw that hardly opens, below 0.01.
+    """
+    jaw, close = reorder(weights, channels, ("jawOpen", "mouthClose")).T
+    return np.asarray(np.clip(close / np.maximum(jaw, 0.01), 0, 1), np.float32)
+
+
 def _squeeze(name: str) -> str:
     plain = re.sub(r"[_\-\s]", "", name.rsplit(".", 1)[-1])
     # "smile_L" and "smileL" mean the left side; the capital tells them from words that end in l or r.

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -28,6 +29,9 @@ class StreamInfo:
 
     audio: Path | None = None
     """The file the audio came from, where there is one."""
+
+    provider: str = ""
+    """Name of the provider that made the frames, where it is known."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -137,7 +141,7 @@ class Animation:
         visemes: str | Path | None = None,
         progress: Callable[[float], None] | None = None,
     ) -> None:
-        """Write to the format the extension names (`.csv`, `.livelink.csv`, `.json`, `.npz`).
+        """Write to the format the extension names (`.csv`, `.livelink.csv`, `.json`, `.npz`, `.parquet` and others).
 
         The file appears whole or not at all. `emotions` and `visemes` name CSV files for these two tracks. `progress`
         is called with the share done, 0..1, where writing takes long (`.mp4`).
@@ -235,6 +239,85 @@ class Animation:
         info = replace(self.info, frame_rate=target)
         tracks = (None if track is None else _interpolated(times, self.times, track) for track in self._tracks)
         return Animation(info, _interpolated(times, self.times, self.weights), *tracks)
+
+    def trimmed(self, start_s: float = 0.0, end_s: float | None = None) -> Animation:
+        """The frames from `start_s` to before `end_s`, renumbered from 0; seconds, None for the end.
+
+        The audio reference stays only where the beginning does.
+
+        Raises:
+            SettingsError: An end not after the start, or no frame between them.
+        """
+        end_s = self.duration_s if end_s is None else end_s
+        if not 0 <= start_s < end_s:
+            raise SettingsError(f"animation trim: found {start_s:g} to {end_s:g} s, expected 0 <= start < end")
+        first, stop = (
+            math.ceil(Fraction(second).limit_denominator(10**6) * self.frame_rate) for second in (start_s, end_s)
+        )
+        if first >= min(stop, len(self)):
+            raise SettingsError(
+                f"animation trim: no frame from {start_s:g} to {end_s:g} s; the animation has {self.duration_s:.3f} s"
+            )
+        part = self[first:stop]
+        return part if first == 0 else replace(part, info=replace(part.info, audio=None))
+
+    @classmethod
+    def joined(cls, takes: Sequence[Animation], rate: int | float | str | Fraction | None = None) -> Animation:
+        """Takes one after the other.
+
+        Channels are those of all; where a take lacks one it is 0. Emotions, visemes and head motion stay where every
+        take has them.
+
+        Args:
+            takes: At least one.
+            rate: Frames per second of the result; None takes that of the first.
+
+        Raises:
+            SettingsError: No takes, or not a frame rate.
+        """
+        if not takes:
+            raise SettingsError("animation join: found no takes, expected at least one")
+        target = takes[0].frame_rate if rate is None else frame_rate(rate)
+        parts = [take if take.frame_rate == target else take.resampled(target) for take in takes]
+        if len(parts) == 1:
+            return parts[0]
+        channels = tuple(dict.fromkeys(name for part in parts for name in part.channels))
+        parts = [part.with_channels(channels) for part in parts]
+        tracks = [_joined([getattr(part, name) for part in parts]) for name in ("emotions", "visemes", "head")]
+        makers = {part.info.provider for part in parts}
+        info = StreamInfo(target, channels, None, makers.pop() if len(makers) == 1 else "")
+        return cls(info, np.concatenate([part.weights for part in parts]), *tracks)
+
+    def mapped(self, channels: Mapping[str, Mapping[str, float]]) -> Animation:
+        """The same motion on other channels.
+
+        Args:
+            channels: Channel -> the channels it moves instead, each with its factor; none at all leaves it out.
+                Channels not named stay as they are. What moves one channel adds up.
+
+        Raises:
+            SettingsError: A channel this animation does not have, or nothing is left.
+        """
+        absent = [name for name in channels if name not in self.channels]
+        if absent:
+            near = difflib.get_close_matches(absent[0], self.channels, n=3, cutoff=0.5)
+            hint = f"; did you mean {', '.join(near)}?" if near else ""
+            raise SettingsError(f"channel map: this animation has no channel {absent[0]!r}{hint}")
+        targets = [channels.get(name, {name: 1.0}) for name in self.channels]
+        names = tuple(dict.fromkeys(target for moved in targets for target in moved))
+        if not names:
+            raise SettingsError("channel map: leaves no channel, expected at least one")
+        matrix = np.zeros((len(self.channels), len(names)), np.float32)
+        for row, moved in enumerate(targets):
+            for target, factor in moved.items():
+                matrix[row, names.index(target)] = factor
+        return replace(self, info=replace(self.info, channels=names), weights=self.weights @ matrix)
+
+
+def _joined(tracks: Sequence[NDArray[np.float32] | None]) -> NDArray[np.float32] | None:
+    """The tracks one after the other; None unless every take has one."""
+    present = [track for track in tracks if track is not None]
+    return np.concatenate(present) if len(present) == len(tracks) else None
 
 
 def _stacked(rows: Sequence[NDArray[np.float32] | None]) -> NDArray[np.float32] | None:

@@ -94,7 +94,7 @@ def animate(
         if also is not None:
             also.abort()
         raise
-    animation = Animation.from_frames(replace(session.info, audio=clip.path), frames)
+    animation = Animation.from_frames(replace(session.info, audio=clip.path, provider=provider.info.name), frames)
     if rig is not None:
         animation = retargeted(animation, rig)
     if output is not None:

@@ -12,6 +12,7 @@ from facewave.blendshapes import (
     TONGUE,
     UPPER_FACE,
     canonical,
+    lip_closure,
     mirrored,
     pascal,
     reorder,
@@ -63,3 +64,10 @@ def test_upper_and_lower_face_cover_all_but_the_tongue() -> None:
 def test_reorder_is_by_name() -> None:
     weights = np.array([[1, 2, 3]], np.float32)
     assert reorder(weights, ["a", "b", "c"], ["c", "x", "a"]).tolist() == [[3, 0, 1]]
+
+
+def test_lip_closure_is_the_share_of_the_jaw_that_mouth_close_undoes() -> None:
+    weights = np.array([[0.4, 0.4], [0.4, 0.1], [0.4, 0.0], [0.0, 0.0], [0.2, 0.5], [0.001, 0.0005]], np.float32)
+    closure = lip_closure(weights, ("jawOpen", "mouthClose"))
+    np.testing.assert_allclose(closure, [1, 0.25, 0, 0, 1, 0.05], atol=1e-6)
+    assert lip_closure(weights[:, :1], ("jawOpen",)).tolist() == [0] * 6

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -72,3 +73,44 @@ def test_wrong_shapes_are_refused() -> None:
 def test_an_empty_take() -> None:
     empty = Animation.from_frames(StreamInfo(Fraction(30)), [])
     assert len(empty) == len(empty.resampled(60)) == 0
+
+
+def test_trimming_keeps_frames_between_the_times_and_the_sound_only_from_the_start() -> None:
+    info = StreamInfo(Fraction(30000, 1001), ("jawOpen",), Path("a.wav"))
+    animation = Animation(info, np.arange(90, dtype=np.float32)[:, None])
+    late = animation.trimmed(1.001, 2.002)
+    assert late.weights[:, 0].tolist() == list(range(30, 60))
+    assert late.info.audio is None
+    assert animation.trimmed(end_s=0.5).info.audio == Path("a.wav")
+    assert len(animation.trimmed()) == 90
+    for start_s, end_s in ((-1.0, 1.0), (1.0, 1.0), (0.01, 0.02), (9.0, 10.0)):
+        with pytest.raises(SettingsError, match="animation trim"):
+            animation.trimmed(start_s, end_s)
+
+
+def test_joining_takes_of_other_rates_and_channels() -> None:
+    tracks = np.ones((3, 10), np.float32)
+    first = Animation(StreamInfo(Fraction(30), ("jawOpen",), Path("a.wav"), "P"), np.ones((3, 1), np.float32), tracks)
+    second = Animation(StreamInfo(Fraction(60), ("jawLeft",), None, "P"), np.full((4, 1), 2, np.float32))
+    joined = Animation.joined([first, second])
+    assert joined.info == StreamInfo(Fraction(30), ("jawOpen", "jawLeft"), None, "P")
+    assert joined.weights.tolist() == [[1, 0]] * 3 + [[0, 2]] * 2
+    assert joined.emotions is None
+    both = Animation.joined([first, first], rate=60).emotions
+    assert both is not None
+    assert both.shape == (12, 10)
+    with pytest.raises(SettingsError, match="no takes"):
+        Animation.joined([])
+
+
+def test_mapping_channels() -> None:
+    weights = np.array([[0.5, 1.0, 0.25]], np.float32)
+    animation = Animation(StreamInfo(Fraction(30), ("jawOpen", "jawLeft", "jawRight")), weights)
+    mapped = animation.mapped({"jawLeft": {"side": -1.0}, "jawRight": {"side": 2.0, "extra": 1.0}})
+    assert mapped.channels == ("jawOpen", "side", "extra")
+    assert mapped.weights.tolist() == [[0.5, -0.5, 0.25]]
+    assert animation.mapped({"jawOpen": {}}).channels == ("jawLeft", "jawRight")
+    with pytest.raises(SettingsError, match="no channel 'jawopen'; did you mean jawOpen"):
+        animation.mapped({"jawopen": {}})
+    with pytest.raises(SettingsError, match="leaves no channel"):
+        animation.mapped({name: {} for name in animation.channels})

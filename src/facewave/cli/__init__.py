@@ -7,7 +7,23 @@ import sys
 import typer
 
 from ..errors import FacewaveError
-from . import animate, calibrate, call, demo, doctor, health, inspect, live, models, play, providers, serve, studio
+from . import (
+    animate,
+    batch,
+    calibrate,
+    call,
+    convert,
+    demo,
+    doctor,
+    health,
+    inspect,
+    live,
+    models,
+    play,
+    providers,
+    serve,
+    studio,
+)
 
 app = typer.Typer(
     name="facewave",
@@ -19,8 +35,10 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("animate")(animate.animate)
+app.command("batch")(batch.batch)
 app.command("calibrate")(calibrate.calibrate)
 app.command("call")(call.call)
+app.command("convert")(convert.convert)
 app.command("demo")(demo.demo)
 app.command("doctor")(doctor.doctor)
 app.command("health")(health.health)

@@ -8,6 +8,25 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .options import (
+    Clamp,
+    Device,
+    Emotion,
+    EmotionKeysFile,
+    EmotionModel,
+    EmotionStrength,
+    FaceParameter,
+    Fps,
+    Model,
+    Multiplier,
+    NoIdle,
+    NoTongue,
+    Offset,
+    OverrideStrength,
+    ProviderName,
+    Seed,
+)
+
 if TYPE_CHECKING:
     from ..animation.rig import Rig
     from ..providers.base import Provider
@@ -23,38 +42,19 @@ def animate(
         Path,
         typer.Option("--output", "-o", metavar="OUT", help="File to write, or a folder for several inputs."),
     ],
-    fps: Annotated[
-        str | None, typer.Option(help="Frames per second: 60, 29.97, 30000/1001. Default: the provider's, 60.")
-    ] = None,
-    provider: Annotated[
-        str, typer.Option("--provider", "-p", help="Who animates; `facewave providers` lists them.")
-    ] = "",
-    emotion: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=0..1", help="Emotion for the whole clip, as joy=0.8. Repeatable.")
-    ] = None,
-    emotion_keys: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Emotions over time: JSON keys, or NVIDIA's YAML.")
-    ] = None,
-    emotion_strength: Annotated[float, typer.Option(help="Overall emotion strength, 0 to 1.")] = 0.6,
-    override_strength: Annotated[
-        float, typer.Option(help="Given against detected emotion: 0 detected only, 1 given only.")
-    ] = 0.5,
-    face_parameter: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME=VALUE", help="Face parameter, as lowerFaceStrength=1.2. Repeatable."),
-    ] = None,
-    multiplier: Annotated[
-        list[str] | None, typer.Option(metavar="CHANNEL=X", help="Multiply a channel, as jawOpen=0.8. Repeatable.")
-    ] = None,
-    offset: Annotated[
-        list[str] | None, typer.Option(metavar="CHANNEL=X", help="Add to a channel, as mouthSmileLeft=0.1. Repeatable.")
-    ] = None,
-    clamp: Annotated[bool, typer.Option("--clamp", help="Limit weights to 0..1 at the end.")] = False,
-    no_idle: Annotated[
-        bool, typer.Option("--no-idle", help="No blinks, glances, brow raises and breaths of the model's own.")
-    ] = False,
-    seed: Annotated[int, typer.Option(help="When the idle life blinks and glances.")] = 0,
-    no_tongue: Annotated[bool, typer.Option("--no-tongue", help="Write the 52 ARKit channels only.")] = False,
+    fps: Fps = None,
+    provider: ProviderName = "",
+    emotion: Emotion = None,
+    emotion_keys: EmotionKeysFile = None,
+    emotion_strength: EmotionStrength = 0.6,
+    override_strength: OverrideStrength = 0.5,
+    face_parameter: FaceParameter = None,
+    multiplier: Multiplier = None,
+    offset: Offset = None,
+    clamp: Clamp = False,
+    no_idle: NoIdle = False,
+    seed: Seed = 0,
+    no_tongue: NoTongue = False,
     rig: Annotated[
         str,
         typer.Option(metavar="RIG", help="Write a rig's own values: its profile from `facewave calibrate`, or vrm1."),
@@ -76,16 +76,9 @@ def animate(
         ),
     ] = "",
     language: Annotated[str, typer.Option(help="Language of the transcript: en, de, zh, an espeak-ng voice.")] = "en",
-    model: Annotated[
-        str, typer.Option(metavar="PATH", help="LocalA2F: a model folder, or a model's name in the store.")
-    ] = "",
-    emotion_model: Annotated[
-        str,
-        typer.Option(metavar="PATH", help="Embedded, LocalA2F: Audio2Emotion folder or name; `none` for no detection."),
-    ] = "",
-    device: Annotated[
-        str, typer.Option(help="LocalA2F: cpu, cuda, tensorrt, coreml or directml. Default: models.device, cpu.")
-    ] = "",
+    model: Model = "",
+    emotion_model: EmotionModel = "",
+    device: Device = "",
     geometry: Annotated[
         Path | None,
         typer.Option(metavar="FILE.npz", help="LocalA2F: also write vertices, jaw and eyes (one input)."),
@@ -94,7 +87,7 @@ def animate(
     """Animate speech: one file, several, or whole folders.
 
     The extension of OUT names the format: .csv (NVIDIA's sample client), .livelink.csv (Live Link Face), .json
-    (Audio2Face export) or .npz. A file appears whole or not at all.
+    (Audio2Face export), .npz, .parquet and others that README lists. A file appears whole or not at all.
     """
     from ..animation.rig import load_rig
     from ..providers import open_provider
@@ -112,7 +105,7 @@ def animate(
         clamp=clamp,
         idle=not no_idle,
         seed=seed,
-        visemes=visemes is not None or output.suffix == ".npz",
+        visemes=visemes is not None or _shows_visemes(output, file_format),
         geometry=geometry is not None,
         transcript=transcript,
         language=language,
@@ -157,6 +150,16 @@ def _check_names(rig: Rig, target: Path, no_tongue: bool) -> None:
         )
     if no_tongue:
         raise typer.BadParameter("a rig's profile already says which shapes are written", param_hint="--no-tongue")
+
+
+def _shows_visemes(output: Path, file_format: str) -> bool:
+    from ..errors import OutputError
+    from ..outputs import shows_visemes
+
+    try:
+        return shows_visemes(output.name)
+    except OutputError:  # A folder.
+        return shows_visemes(f"take.{file_format.lstrip('.')}")
 
 
 def _jobs(inputs: list[Path], output: Path, file_format: str) -> list[tuple[Path, Path]]:

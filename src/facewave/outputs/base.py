@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Protocol
 
-from ..errors import OutputError
+from ..blendshapes import canonical
+from ..errors import AnimationFileError, OutputError
 from ..frames import Animation, Frame, StreamInfo
+
+_LOG = logging.getLogger("facewave")
 
 
 class Output(Protocol):
@@ -102,6 +106,40 @@ def _write_file(path: Path, write: Callable[[IO[bytes]], object]) -> None:
         if temporary is not None:
             with suppress(OSError):
                 os.unlink(temporary)
+
+
+def known_channels(path: Path, names: Sequence[str], keep: Collection[str] = ()) -> list[str | None]:
+    """The channel that each column of a file is, None for what is left out; a warning names those.
+
+    Args:
+        path: The file, for messages.
+        names: Its columns as they are spelled there.
+        keep: Names outside the 68 channels that are kept as they are, with or without a prefix up to the last dot.
+
+    Raises:
+        AnimationFileError: Two columns are the same channel.
+    """
+    found = [_channel(name, keep) for name in names]
+    left_out = [name for name, channel in zip(names, found, strict=True) if channel is None]
+    twice = sorted({channel for channel in found if channel is not None and found.count(channel) > 1})
+    if twice:
+        raise AnimationFileError(f"{path}: two columns are the channel {twice[0]}; expected each once")
+    if left_out and len(left_out) < len(names):
+        _LOG.warning("%s: left out what names no blend shape: %s", path, _listed(left_out))
+    return found
+
+
+def _channel(name: str, keep: Collection[str]) -> str | None:
+    for spelling in (name, name.rsplit(".", 1)[-1]):
+        if spelling in keep:
+            return spelling
+    return canonical(name)
+
+
+def _listed(names: Sequence[str], most: int = 5) -> str:
+    return (
+        ", ".join(map(repr, names[:most])) + (f" and {len(names) - most} more" if len(names) > most else "") or "none"
+    )
 
 
 def _umask() -> int:

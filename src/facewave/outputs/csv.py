@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Collection
 from fractions import Fraction
 from pathlib import Path
 from typing import IO
@@ -14,12 +15,13 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
-from ..blendshapes import INDEX, canonical, pascal
+from ..blendshapes import INDEX, pascal
 from ..emotions import EMOTIONS
 from ..errors import AnimationFileError, OutputError
 from ..frames import Animation, StreamInfo
 from ..timing import frame_rate
 from ..visemes import AZURE_IDS, VISEMES
+from .base import known_channels
 
 _TIME = "timeCode"
 _PREFIX = "blendShapes."
@@ -77,7 +79,7 @@ def recognises(head: bytes) -> bool:
     return head.lstrip(b"\xef\xbb\xbf").startswith(_TIME.encode())
 
 
-def read(path: Path, data: bytes) -> Animation:
+def read(path: Path, data: bytes, keep: Collection[str] = ()) -> Animation:
     """Read a file of this form; columns are taken by name, in any spelling of the channels.
 
     Raises:
@@ -87,7 +89,7 @@ def read(path: Path, data: bytes) -> Animation:
     header = lines[0] if lines else []
     if not header or header[0] != _TIME:
         raise AnimationFileError(f"{path}: found first column {header[:1]}, expected {_TIME!r}")
-    names = [canonical(name) for name in header[1:]]
+    names = known_channels(path, header[1:], keep)
     channels = tuple(name for name in names if name is not None)
     if not channels:
         raise AnimationFileError(f"{path}: no column names a blend shape; expected columns such as {_PREFIX}JawOpen")

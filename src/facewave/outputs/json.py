@@ -6,15 +6,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 
-from ..blendshapes import canonical
 from ..errors import AnimationFileError
 from ..frames import Animation, StreamInfo
 from ..timing import frame_rate
+from .base import known_channels
 
 
 def write(animation: Animation, file: IO[bytes]) -> None:
@@ -36,7 +37,7 @@ def recognises(head: bytes) -> bool:
     return head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{")
 
 
-def read(path: Path, data: bytes) -> Animation:
+def read(path: Path, data: bytes, keep: Collection[str] = ()) -> Animation:
     """Read a file of this form; poses by name.
 
     Raises:
@@ -49,18 +50,21 @@ def read(path: Path, data: bytes) -> Animation:
     missing = [key for key in ("exportFps", "facsNames", "weightMat") if key not in document]
     if missing:
         raise AnimationFileError(f"{path}: key {missing[0]!r} is missing; expected the JSON that Audio2Face exports")
-    names = [canonical(str(name)) for name in document["facsNames"]]
+    poses = document["facsNames"]
+    if not isinstance(poses, list):
+        raise AnimationFileError(f"{path}: found 'facsNames' {str(poses)[:40]!r}, expected a list of names")
+    names = known_channels(path, [str(name) for name in poses], keep)
     channels = tuple(name for name in names if name is not None)
     if not channels:
         raise AnimationFileError(f"{path}: 'facsNames' holds no ARKit name; old solves with other poses cannot be read")
     try:
-        weights = np.array(document["weightMat"], np.float32).reshape(-1, len(names))
-    except (ValueError, TypeError) as error:
+        weights = np.array(document["weightMat"], np.float64).reshape(-1, len(names))
+    except (ValueError, TypeError, OverflowError) as error:
         raise AnimationFileError(
             f"{path}: 'weightMat' is not a table of {len(names)} numbers a frame ({error})"
         ) from error
-    if not np.isfinite(weights).all():
+    if not (np.abs(weights) <= np.finfo(np.float32).max).all():
         raise AnimationFileError(f"{path}: 'weightMat' holds a value that is not a finite number")
     track = document.get("trackPath")
-    info = StreamInfo(frame_rate(document["exportFps"]), channels, Path(track) if track else None)
-    return Animation(info, weights[:, [i for i, name in enumerate(names) if name is not None]])
+    info = StreamInfo(frame_rate(document["exportFps"]), channels, Path(str(track)) if track else None)
+    return Animation(info, weights[:, [i for i, name in enumerate(names) if name is not None]].astype(np.float32))

@@ -8,16 +8,18 @@ from __future__ import annotations
 import csv
 import io
 import re
+from collections.abc import Collection
 from fractions import Fraction
 from pathlib import Path
 from typing import IO
 
 import numpy as np
 
-from ..blendshapes import ARKIT, canonical, pascal
+from ..blendshapes import ARKIT, pascal
 from ..errors import AnimationFileError
 from ..frames import Animation, StreamInfo
 from ..timing import frame_rate
+from .base import known_channels
 from .csv import numbers
 
 _ROTATIONS = (
@@ -56,7 +58,7 @@ def recognises(head: bytes) -> bool:
     return head.lstrip(b"\xef\xbb\xbf").lower().startswith(b"timecode,blendshapecount")
 
 
-def read(path: Path, data: bytes) -> Animation:
+def read(path: Path, data: bytes, keep: Collection[str] = ()) -> Animation:
     """Read a file of this form; columns by name; the frame rate is told by the time codes.
 
     Raises:
@@ -64,7 +66,8 @@ def read(path: Path, data: bytes) -> Animation:
     """
     lines = [line for line in csv.reader(io.StringIO(data.decode("utf-8-sig"), newline="")) if line]
     header = [name.strip() for name in lines[0]]
-    names = [canonical(name) if name not in _ROTATIONS else None for name in header[2:]]
+    columns = [i for i, name in enumerate(header[2:]) if name not in _ROTATIONS]
+    names = known_channels(path, [header[2 + i] for i in columns], keep)
     channels = tuple(name for name in names if name is not None)
     if not channels:
         raise AnimationFileError(f"{path}: no column names a blend shape; expected columns such as JawOpen")
@@ -76,9 +79,12 @@ def read(path: Path, data: bytes) -> Animation:
     for line in lines[1:]:
         rows.append(line[2:] if len(line) > 2 or not rows else rows[-1])
     table = numbers(path, rows, len(header) - 2)
-    weights = table[:, [i for i, name in enumerate(names) if name is not None]].astype(np.float32)
+    taken = [i for i, name in zip(columns, names, strict=True) if name is not None]
+    weights = table[:, taken].astype(np.float32)
     rate = _rate(path, [line[0].strip() for line in lines[1:]])
-    return Animation(StreamInfo(rate, channels), weights).with_channels([name for name in ARKIT if name in channels])
+    return Animation(StreamInfo(rate, channels), weights).with_channels(
+        [name for name in ARKIT if name in channels] + [name for name in channels if name not in ARKIT]
+    )
 
 
 def _rate(path: Path, codes: list[str]) -> Fraction:

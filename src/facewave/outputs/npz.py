@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
+import struct
 import zipfile
+import zlib
+from collections.abc import Collection
 from fractions import Fraction
 from pathlib import Path
 from typing import IO, Any
@@ -15,6 +18,11 @@ from ..frames import Animation, StreamInfo
 from ..timing import frame_rate
 
 _TRACKS = ("emotions", "visemes", "head")
+_DAMAGE = (
+    ValueError, OSError, EOFError, KeyError, RuntimeError, MemoryError, OverflowError, zipfile.BadZipFile, zlib.error,
+    struct.error,
+)  # fmt: skip
+"""What zipfile, zlib and numpy raise between them on archives that are damaged."""
 
 
 def write(animation: Animation, file: IO[bytes]) -> None:
@@ -26,6 +34,7 @@ def write(animation: Animation, file: IO[bytes]) -> None:
         "channels": np.array(animation.channels),
         "frame_rate": np.array([rate.numerator, rate.denominator], np.int64),
         "audio": np.array(str(animation.info.audio or "")),
+        "provider": np.array(animation.info.provider),
     }
     for name in _TRACKS:
         if (track := getattr(animation, name)) is not None:
@@ -38,8 +47,8 @@ def recognises(head: bytes) -> bool:
     return head.startswith(b"PK\x03\x04")
 
 
-def read(path: Path, data: bytes) -> Animation:
-    """Read a file of this form.
+def read(path: Path, data: bytes, keep: Collection[str] = ()) -> Animation:
+    """Read a file of this form; channels of any name.
 
     Raises:
         AnimationFileError: Says which array is missing or of the wrong shape.
@@ -47,18 +56,29 @@ def read(path: Path, data: bytes) -> Animation:
     try:
         with np.load(io.BytesIO(data), allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
-    except (ValueError, OSError, zipfile.BadZipFile, EOFError) as error:
+    except _DAMAGE as error:
         raise AnimationFileError(f"{path}: not a numpy archive that can be read ({error})") from error
     for name in ("weights", "channels", "frame_rate"):
         if name not in arrays:
             raise AnimationFileError(f"{path}: array {name!r} is missing, found {', '.join(sorted(arrays)) or 'none'}")
     channels = tuple(str(name) for name in arrays["channels"])
     weights, ratio = arrays["weights"], arrays["frame_rate"]
-    if weights.ndim != 2 or weights.shape[1] != len(channels) or ratio.shape != (2,) or ratio[1] == 0:
+    if (
+        weights.ndim != 2
+        or weights.shape[1] != len(channels)
+        or ratio.shape != (2,)
+        or ratio.dtype.kind not in "iu"
+        or ratio[1] == 0
+    ):
         raise AnimationFileError(
             f"{path}: found weights of shape {weights.shape} and frame rate {ratio}, "
             f"expected (frames, {len(channels)}) and a ratio of two numbers"
         )
+    for name in ("weights", *_TRACKS):
+        if name in arrays and not (arrays[name].dtype.kind in "fiu" and np.isfinite(arrays[name]).all()):
+            raise AnimationFileError(f"{path}: array {name!r} holds a value that is not a finite number")
     audio = str(arrays["audio"]) if "audio" in arrays else ""
-    info = StreamInfo(frame_rate(Fraction(int(ratio[0]), int(ratio[1]))), channels, Path(audio) if audio else None)
+    provider = str(arrays["provider"]) if "provider" in arrays else ""
+    rate = frame_rate(Fraction(int(ratio[0]), int(ratio[1])))
+    info = StreamInfo(rate, channels, Path(audio) if audio else None, provider)
     return Animation(info, weights, *(arrays.get(name) for name in _TRACKS))

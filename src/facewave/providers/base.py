@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -137,6 +137,19 @@ class EmotionListener(Protocol):
 
     def step(self, ears: Sequence[EmotionEar]) -> None:
         """Compute the scores of everything these streams have heard, as few batches."""
+        ...
+
+
+@runtime_checkable
+class Versioned(Protocol):
+    """A provider that can tell one model from another; results may be kept for as long as this stays the same."""
+
+    def version(self) -> str:
+        """A digest of the model's files, by content.
+
+        Raises:
+            ProviderError, ModelError: There is no model.
+        """
         ...
 
 

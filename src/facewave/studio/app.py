@@ -136,9 +136,9 @@ async def _export(request: Any) -> Any:
 
         def work() -> bytes:
             take: Animation = animate(path, provider=provider, settings=stream_settings(settings))
-            if extension == ".json":
+            if extension != ".html":  # The page carries the sound itself.
                 # The track is known to the user by its name, not by where the server kept it for a moment.
-                take = Animation(replace(take.info, audio=Path(path.name)), take.weights, take.emotions)
+                take = replace(take, info=replace(take.info, audio=Path(path.name)))
             take.save(target)
             return target.read_bytes()
 

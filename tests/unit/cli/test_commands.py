@@ -46,6 +46,14 @@ def test_animate_writes_the_file_it_is_told(clip: Path, tmp_path: Path) -> None:
     assert len(rows[0]) == 1 + 68
 
 
+def test_formats_that_show_visemes_get_them(clip: Path, tmp_path: Path) -> None:
+    run("animate", clip, "-o", tmp_path / "out.txt")
+    assert " viseme " in (tmp_path / "out.txt").read_text()
+    run("animate", clip.parent, "-o", tmp_path / "out", "--format", "azure.json")
+    events = json.loads((tmp_path / "out" / "hum.azure.json").read_text())
+    assert not events[0]["Animation"], "the first event is a viseme"
+
+
 def test_options_reach_the_face(clip: Path, tmp_path: Path) -> None:
     keys = tmp_path / "keys.json"
     keys.write_text(json.dumps([{"time_code": 0, "emotions": {}}, {"time_code": 1, "emotions": {"amazement": 1}}]))

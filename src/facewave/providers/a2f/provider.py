@@ -36,7 +36,7 @@ from .folder.bundle import DiffusionBundle, EmotionBundle, FaceBundle, Regressio
 from .folder.network import check_network
 from .locate import FaceKind, find_emotion, find_face, identity_index
 from .options import ModelOptions
-from .post.collapsed_cache import CollapsedCache
+from .post.collapsed_cache import CollapsedCache, content_key
 from .post.face import FaceModel, FaceStream
 
 REGRESSION_FPS, DIFFUSION_FPS = Fraction(30), Fraction(60)
@@ -176,6 +176,16 @@ class A2FProvider:
             executor = self._executor(loaded, fps)
         rest = resting_emotion(loaded.face)
         return InteractiveClip(samples, settings, fps, loaded.model, executor, loaded.identity, loaded.emotion, rest)
+
+    def version(self) -> str:
+        """A digest of all files in the folders of the face and the emotion model.
+
+        Raises:
+            ProviderUnavailableError, ModelError: As for `open`.
+        """
+        heard = find_emotion(self._settings)
+        folders = [find_face(self._settings, self._kind, self._identity).folder, *([heard.folder] if heard else [])]
+        return content_key(*(path for folder in folders for path in sorted(folder.rglob("*")) if path.is_file()))
 
     def allocate(self) -> None:
         """Load the networks now. Idempotent."""

@@ -5,6 +5,7 @@ The network is shared and stateless; `session.py` holds what belongs to one stre
 
 from __future__ import annotations
 
+import hashlib
 import json
 import threading
 from collections import defaultdict
@@ -106,6 +107,10 @@ class EmbeddedProvider:
         assert network is not None, "loaded above"
         return TranscribedSession(network, settings.transcript, session)
 
+    def version(self) -> str:
+        """SHA-256 of the network's file."""
+        return hashlib.sha256(self._file.read_bytes()).hexdigest()
+
     def allocate(self) -> None:
         """Load the network now. Idempotent."""
         with self._lock:
@@ -175,9 +180,13 @@ class EmbeddedProvider:
             self._open_sessions -= 1
             self._release()
 
+    @property
+    def _file(self) -> Path:
+        return self._model or Path(str(resources.files(__package__) / "model.onnx"))
+
     def _load(self) -> None:
         if self._network is None:
-            network = load_network(self._model or Path(str(resources.files(__package__) / "model.onnx")))
+            network = load_network(self._file)
             self._head = _head_of(network, self._look_ahead_ms * SAMPLE_RATE // 1000)
             self._network = network
         if self._emotion_model and self.detects and self._listener is None:

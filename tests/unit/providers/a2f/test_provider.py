@@ -329,3 +329,16 @@ def test_a_named_model_of_another_kind_is_refused(folders: Path) -> None:
     settings = FacewaveSettings(models=ModelsSettings(face="nowhere"))
     with pytest.raises(ModelError, match="no such file or folder"):
         open_provider("LocalA2F-Mark", settings).open(StreamSettings())
+
+
+def test_the_version_is_the_content_of_the_folders_in_use(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        regression_folder(tmp_path / name / "regression", emotions=EMOTIONS)
+        emotion_folder(tmp_path / name / "emotion")
+    version = provider(tmp_path / "a").version()
+    assert provider(tmp_path / "b").version() == version
+    assert provider(tmp_path / "a", emotion=True).version() != version
+    (tmp_path / "b" / "regression" / "notes.txt").write_text("another")
+    changed = provider(tmp_path / "b")
+    assert changed.version() != version
+    assert not loaded(changed)
