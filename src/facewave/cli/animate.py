@@ -61,6 +61,12 @@ def animate(
         Path | None,
         typer.Option(metavar="FILE.csv", help="Also write a viseme track: 15 OVR names, Azure ids (one input)."),
     ] = None,
+    avatar: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="MODEL", help="Put the animation on this model: .glb and .gltf take a .glb, .gltf or .vrm."
+        ),
+    ] = None,
     file_format: Annotated[
         str, typer.Option("--format", metavar="EXT", help="Format of the files in an output folder.")
     ] = "csv",
@@ -115,6 +121,7 @@ def animate(
             no_tongue=no_tongue,
             emotions=emotions,
             visemes=visemes,
+            avatar=avatar,
             geometry=geometry,
         )
 
@@ -155,6 +162,7 @@ def _animate_one(
     no_tongue: bool,
     emotions: Path | None,
     visemes: Path | None,
+    avatar: Path | None,
     geometry: Path | None,
 ) -> None:
     from rich.console import Console
@@ -165,7 +173,7 @@ def _animate_one(
     from ..outputs.geometry import GeometryFile
     from ..pipeline import animate as run
 
-    check_extension(target)
+    check_extension(target, avatar=avatar)
     also = None if geometry is None else GeometryFile(geometry)
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
@@ -181,7 +189,7 @@ def _animate_one(
         )
         if no_tongue:
             take = take.with_channels([name for name in take.channels if name not in TONGUE])
-        take.save(target, emotions=emotions, visemes=visemes)
+        told = take.save(target, emotions=emotions, visemes=visemes, avatar=avatar)
         spent = time.perf_counter() - began
     console.print(
         f"{source} -> {target}: {len(take)} frames at {float(take.frame_rate):g} fps, {take.duration_s:.1f} s "
@@ -189,3 +197,5 @@ def _animate_one(
         soft_wrap=True,
         highlight=False,
     )
+    if told is not None:
+        console.print("\n".join(told.lines()), soft_wrap=True, highlight=False, markup=False)

@@ -1,18 +1,23 @@
 """Outputs: the table of file formats, and the two doors to it, one in and one out.
 
 To add a format, write a module with `write(animation, file)` (and `recognises`, `read` if it can be read back) and give
-it a row here.
+it a row here. A format that can be put on a model of the user's says so in its row; its `write` then also takes
+`avatar` and may return an `AvatarReport`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
+from typing import IO
 
 from ..errors import AnimationFileError, OutputError
 from ..frames import Animation
+from .avatar import AvatarReport
 from .base import Output, TakeFile, write_whole
 
 
@@ -32,42 +37,59 @@ class FileFormat:
     readable: bool = True
     """Whether facewave reads it back."""
 
+    avatar: str = ""
+    """What `avatar` means to it; blank where it takes none."""
+
+
+_GLTF_AVATAR = "a .glb, .gltf or .vrm model"
 
 FORMATS: tuple[FileFormat, ...] = (
     FileFormat(".livelink.csv", "livelink_csv", "Live Link Face recordings: Unreal's importer, Faceit"),
     FileFormat(".csv", "csv", "NVIDIA's sample client, pandas, spreadsheets"),
+    FileFormat(".glb", "gltf.glb", "three.js, Unreal, Unity, Godot, Blender, Windows", avatar=_GLTF_AVATAR),
+    FileFormat(".gltf", "gltf.text", "the same as text, all in one file", avatar=_GLTF_AVATAR),
     FileFormat(".json", "json", "Audio2Face's export: Blender, Maya and Reallusion loaders"),
     FileFormat(".html", "html", "people: one web page with the head, the sound and the curves", readable=False),
     FileFormat(".npz", "npz", "facewave's own, exact: numpy"),
 )
-"""Longer extensions first, so that `x.livelink.csv` is not taken for a plain CSV."""
+"""Longer extensions first, so that `x.livelink.csv` is not taken for a plain CSV; glTF's text before other JSON."""
 
 
-def open_file_output(path: Path) -> Output:
-    """An output that writes the format the extension names.
+def open_file_output(path: Path, *, avatar: Path | None = None) -> Output:
+    """An output that writes the format the extension names, onto a model where one is given.
 
     Raises:
-        OutputError: No format has this extension; the message lists those there are.
+        OutputError: No format has this extension, or it takes no model; the message lists those there are.
     """
-    return TakeFile(path, _module(_format_of(path)).write)
+    return TakeFile(path, _writer(path, avatar))
 
 
 def write_animation(
-    animation: Animation, path: Path, *, emotions: Path | None = None, visemes: Path | None = None
-) -> None:
+    animation: Animation,
+    path: Path,
+    *,
+    emotions: Path | None = None,
+    visemes: Path | None = None,
+    avatar: Path | None = None,
+) -> AvatarReport | None:
     """Write a whole animation, and its emotion and viseme tracks to CSVs of their own.
 
+    `avatar` is what the take is put on, as the format's row says; returned is what of it follows, where that is known.
+
     Raises:
-        OutputError: Unknown extension, no such track to write, or a file that cannot be written.
+        OutputError: Unknown extension, no such track to write, a file that cannot be written, or a model that nothing
+            of the take fits.
+        AnimationFileError: The model cannot be read.
     """
     from . import csv
 
-    module = _module(_format_of(path))
+    write = _writer(path, avatar)
     if emotions is not None:
         write_whole(emotions, csv.write_emotions, animation)
     if visemes is not None:
         write_whole(visemes, csv.write_visemes, animation)
-    write_whole(path, module.write, animation)
+    told = write_whole(path, write, animation)
+    return told if avatar is not None else None
 
 
 def read_animation(path: Path) -> Animation:
@@ -91,13 +113,13 @@ def read_animation(path: Path) -> Animation:
     raise AnimationFileError(f"{path}: not an animation facewave can read, expected {extensions()}")
 
 
-def check_extension(path: Path) -> None:
-    """Fail early for a file no format is meant by.
+def check_extension(path: Path, *, avatar: Path | None = None) -> None:
+    """Fail early for a file no format is meant by, or whose format takes no model.
 
     Raises:
-        OutputError: No format has this extension; the message lists those there are.
+        OutputError: Says which formats there are.
     """
-    _format_of(path)
+    _writer(path, avatar)
 
 
 def extensions() -> str:
@@ -111,6 +133,15 @@ def _format_of(path: Path) -> FileFormat:
         if name.endswith(row.extension):
             return row
     raise OutputError(f"{path}: no output format for extension {path.suffix or '(none)'!r}, expected {extensions()}")
+
+
+def _writer(path: Path, avatar: Path | None) -> Callable[[Animation, IO[bytes]], AvatarReport | None]:
+    row = _format_of(path)
+    if avatar is not None and not row.avatar:
+        able = "; ".join(f"{other.extension} ({other.avatar})" for other in FORMATS if other.avatar)
+        raise OutputError(f"{path}: {row.extension} cannot be put on {avatar}; these can: {able}")
+    write: Callable[..., AvatarReport | None] = _module(row).write
+    return write if avatar is None else partial(write, avatar=avatar)
 
 
 def _module(row: FileFormat) -> ModuleType:

@@ -7,10 +7,12 @@ import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO, Protocol, TypeVar
 
 from ..errors import OutputError
 from ..frames import Animation, Frame, StreamInfo
+
+T = TypeVar("T")
 
 
 class Output(Protocol):
@@ -40,7 +42,7 @@ class Output(Protocol):
 class TakeFile:
     """An output that collects the stream and writes its file at the end, for formats that need the whole take."""
 
-    def __init__(self, path: Path, write: Callable[[Animation, IO[bytes]], None]) -> None:
+    def __init__(self, path: Path, write: Callable[[Animation, IO[bytes]], object]) -> None:
         self._path = path
         self._write = write
         self._info: StreamInfo | None = None
@@ -67,8 +69,10 @@ class TakeFile:
         self._info = None
 
 
-def write_whole(path: Path, write: Callable[[Animation, IO[bytes]], None], animation: Animation) -> None:
+def write_whole(path: Path, write: Callable[[Animation, IO[bytes]], T], animation: Animation) -> T:
     """Write to a temporary file beside `path`, then rename it: the file is complete or was never touched.
+
+    Returns what `write` returns.
 
     Raises:
         OutputError: The folder is missing or closed to us, or the disk is full.
@@ -79,10 +83,11 @@ def write_whole(path: Path, write: Callable[[Animation, IO[bytes]], None], anima
     try:
         descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
         with os.fdopen(descriptor, "wb") as file:
-            write(animation, file)
+            told = write(animation, file)
         os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
         temporary = None
+        return told
     except OSError as error:
         raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error
     finally:
