@@ -18,7 +18,7 @@ from facewave.outputs import FORMATS, open_file_output
 
 RATES = [Fraction(24), Fraction(30), Fraction(60), Fraction(30000, 1001)]
 READABLE = [row.extension for row in FORMATS if row.readable]
-NEED_FRAMES = {".glb", ".gltf"}
+NEED_FRAMES = {".glb", ".gltf", ".vrma"}
 """Formats that cannot hold an animation without a frame."""
 
 

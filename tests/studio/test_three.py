@@ -57,6 +57,17 @@ PAGE = """<!doctype html><link rel="icon" href="data:,"><body style="margin:0">
     camera.lookAt(0, -0.02, -0.03);
     renderer.render(scene, camera);
   };
+  globalThis.expressions = async (name) => {
+    const { VRMAnimationLoaderPlugin, createVRMAnimationExpressionTracks } = await import("@pixiv/three-vrm-animation");
+    const loader = new GLTFLoader();
+    loader.register((parser) => new VRMAnimationLoaderPlugin(parser));
+    const [animation] = (await loader.loadAsync("/files/" + name)).userData.vrmAnimations;
+    const manager = { getExpressionTrackName: (expression) => `avatar.userData[${expression}]` };
+    const { preset, custom } = createVRMAnimationExpressionTracks(animation, manager);
+    const read = (tracks) => Object.fromEntries([...tracks].map(([key, track]) =>
+      [key, [...track.createInterpolant(new Float32Array(1)).evaluate(0.5)][0]]));
+    return { preset: read(preset), custom: read(custom), duration: animation.duration };
+  };
   globalThis.ready = true;
 </script>"""
 
@@ -130,3 +141,16 @@ def test_an_open_jaw_is_seen(three: Any, tmp_path: Path) -> None:
         three.evaluate("t => { at(t); document.querySelector('canvas')?.remove(); draw(); }", seconds)
         pictures.append(three.screenshot())
     assert pictures[0] != pictures[1]
+
+
+def test_three_vrm_reads_the_expressions(three: Any, tmp_path: Path) -> None:
+    peer("@pixiv/three-vrm-animation")
+    take = a_take(frames=61)
+    take.save(tmp_path / "a.vrma")
+    told = three.evaluate("name => expressions(name)", "a.vrma")
+    assert told["duration"] == 1
+    assert sorted(told["preset"]) == ["aa", "blinkLeft", "blinkRight", "ee", "ih", "oh", "ou"]
+    assert len(told["custom"]) == 68
+    for name, weight in told["custom"].items():
+        assert weight == pytest.approx(float(take.channel(name)[30]), abs=1e-5), name
+    assert told["preset"]["blinkLeft"] == pytest.approx(float(take.channel("eyeBlinkLeft")[30]), abs=1e-5)

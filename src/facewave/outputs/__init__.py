@@ -48,6 +48,7 @@ FORMATS: tuple[FileFormat, ...] = (
     FileFormat(".csv", "csv", "NVIDIA's sample client, pandas, spreadsheets"),
     FileFormat(".glb", "gltf.glb", "three.js, Unreal, Unity, Godot, Blender, Windows", avatar=_GLTF_AVATAR),
     FileFormat(".gltf", "gltf.text", "the same as text, all in one file", avatar=_GLTF_AVATAR),
+    FileFormat(".vrma", "gltf.vrma", "VRM avatars: VTuber applications, three-vrm, UniVRM", avatar="a .vrm model"),
     FileFormat(".json", "json", "Audio2Face's export: Blender, Maya and Reallusion loaders"),
     FileFormat(".html", "html", "people: one web page with the head, the sound and the curves", readable=False),
     FileFormat(".npz", "npz", "facewave's own, exact: numpy"),

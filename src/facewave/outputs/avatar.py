@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from ..blendshapes import canonical
+from ..blendshapes import CHANNELS, canonical
 from ..errors import OutputError
 
 _LISTED = 12
@@ -53,7 +53,7 @@ class AvatarReport:
         return lines
 
 
-def match_shapes(names: Sequence[str], channels: Iterable[str]) -> dict[int, str]:
+def match_shapes(names: Sequence[str], channels: Iterable[str] = CHANNELS) -> dict[int, str]:
     """Position of a shape -> the channel it means; each channel moves one shape of a mesh.
 
     A shape that is spelled as the channel wins over another spelling (`eyeBlink_L`), and that over a name with words

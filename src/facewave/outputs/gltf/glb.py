@@ -9,6 +9,7 @@ from ...errors import AnimationFileError
 from ...frames import Animation
 from ..avatar import AvatarReport
 from .document import MAGIC, open_document
+from .expressions import EXTENSION, expressions_animation
 from .weights import animated, weights_animation
 
 
@@ -30,13 +31,17 @@ def recognises(head: bytes) -> bool:
 
 
 def read(path: Path, data: bytes) -> Animation:
-    """Read the animation of named morph targets in a file.
+    """Read the animation of named morph targets in a file, or of the expressions of a VRMA.
 
     Raises:
         AnimationFileError: Says what of the file is wrong, or that nothing in it is animated.
     """
     document = open_document(str(path), data, path.parent)
-    found = weights_animation(document)
+    extensions = document.content.get("extensions")
+    if isinstance(extensions, dict) and EXTENSION in extensions:
+        found, what = expressions_animation(document), "custom expressions"
+    else:
+        found, what = weights_animation(document), "morph targets"
     if found is None:
-        raise AnimationFileError(f"{path}: no animation in it moves morph targets with ARKit names such as jawOpen")
+        raise AnimationFileError(f"{path}: no animation in it moves {what} with ARKit names such as jawOpen")
     return found
