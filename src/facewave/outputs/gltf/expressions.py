@@ -17,6 +17,7 @@ Source: VRM consortium, VRMC_vrm_animation-1.0; the poses follow the bundled mod
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -72,10 +73,16 @@ def _amounts(mouth: NDArray[np.float32]) -> NDArray[np.float32]:
     # Taking a little off every amount prefers one vowel to a mixture that looks nearly the same.
     wanted = mouth @ poses.T - 0.01
     amounts = np.zeros_like(wanted)
-    for _ in range(40):
-        for i in range(len(poses)):
-            rest = wanted[:, i] - amounts @ gram[i] + amounts[:, i] * gram[i, i]
-            amounts[:, i] = np.maximum(rest / gram[i, i], 0)
+    gain = np.zeros(len(wanted))
+    # The answer is the free optimum of the vowels it uses, so trying every set of vowels finds it.
+    for size in range(1, len(poses) + 1):
+        for used in map(list, combinations(range(len(poses)), size)):
+            free = np.linalg.lstsq(gram[np.ix_(used, used)], wanted[:, used].T, rcond=None)[0].T
+            gained = (free * wanted[:, used]).sum(axis=1)
+            better = (free >= 0).all(axis=1) & (gained > gain + 1e-9)
+            amounts[better] = 0
+            amounts[np.ix_(better, used)] = free[better]
+            gain[better] = gained[better]
     return np.asarray(amounts / np.maximum(amounts.sum(axis=1, keepdims=True), 1), np.float32)
 
 
