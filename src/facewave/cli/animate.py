@@ -64,7 +64,7 @@ def animate(
     avatar: Annotated[
         Path | None,
         typer.Option(
-            metavar="MODEL", help="Put the animation on this model: .glb and .gltf take a .glb, .gltf or .vrm."
+            metavar="MODEL", help="Put it on a model: .glb, .gltf, .vrm for glTF; .vrm for VRMA; a stage for USD."
         ),
     ] = None,
     file_format: Annotated[
@@ -81,7 +81,9 @@ def animate(
     ] = "",
     geometry: Annotated[
         Path | None,
-        typer.Option(metavar="FILE.npz", help="LocalA2F: also write vertices, jaw and eyes (one input)."),
+        typer.Option(
+            metavar="FILE", help="LocalA2F: also write vertices, jaw and eyes: .npz, .usda, .usdc (one input)."
+        ),
     ] = None,
 ) -> None:
     """Animate speech: one file, several, or whole folders.

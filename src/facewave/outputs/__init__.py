@@ -41,6 +41,7 @@ class FileFormat:
     """What `avatar` means to it; blank where it takes none."""
 
 
+_USD_AVATAR = "a .usd, .usda, .usdc or .usdz stage"
 _GLTF_AVATAR = "a .glb, .gltf or .vrm model"
 
 FORMATS: tuple[FileFormat, ...] = (
@@ -49,6 +50,14 @@ FORMATS: tuple[FileFormat, ...] = (
     FileFormat(".glb", "gltf.glb", "three.js, Unreal, Unity, Godot, Blender, Windows", avatar=_GLTF_AVATAR),
     FileFormat(".gltf", "gltf.text", "the same as text, all in one file", avatar=_GLTF_AVATAR),
     FileFormat(".vrma", "gltf.vrma", "VRM avatars: VTuber applications, three-vrm, UniVRM", avatar="a .vrm model"),
+    FileFormat(
+        ".usda",
+        "usd.usda",
+        "Omniverse, Maya, Houdini, Blender: UsdSkel blend shapes",
+        readable=False,
+        avatar=_USD_AVATAR,
+    ),
+    FileFormat(".usdc", "usd.usdc", "the same, binary", readable=False, avatar=_USD_AVATAR),
     FileFormat(".json", "json", "Audio2Face's export: Blender, Maya and Reallusion loaders"),
     FileFormat(".html", "html", "people: one web page with the head, the sound and the curves", readable=False),
     FileFormat(".npz", "npz", "facewave's own, exact: numpy"),

@@ -82,7 +82,8 @@ def write_whole(path: Path, write: Callable[[Animation, IO[bytes]], T], animatio
     temporary = None
     try:
         descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-        with os.fdopen(descriptor, "wb") as file:
+        os.close(descriptor)
+        with open(temporary, "wb") as file:  # By name, so that a format which refers to other files knows its folder.
             told = write(animation, file)
         os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
