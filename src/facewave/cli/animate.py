@@ -64,7 +64,8 @@ def animate(
     avatar: Annotated[
         Path | None,
         typer.Option(
-            metavar="MODEL", help="Put it on a model: .glb, .gltf, .vrm for glTF; .vrm for VRMA; a stage for USD."
+            metavar="MODEL",
+            help="Put it on a model: a file for glTF, VRMA and USD, an object for Blender, a path for Unity.",
         ),
     ] = None,
     file_format: Annotated[

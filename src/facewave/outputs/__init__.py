@@ -58,6 +58,8 @@ FORMATS: tuple[FileFormat, ...] = (
         avatar=_USD_AVATAR,
     ),
     FileFormat(".usdc", "usd.usdc", "the same, binary", readable=False, avatar=_USD_AVATAR),
+    FileFormat(".blender.py", "blender", "Blender: run it there", readable=False, avatar="the name of an object"),
+    FileFormat(".anim", "unity", "Unity", readable=False, avatar="the path of the SkinnedMeshRenderer"),
     FileFormat(".json", "json", "Audio2Face's export: Blender, Maya and Reallusion loaders"),
     FileFormat(".html", "html", "people: one web page with the head, the sound and the curves", readable=False),
     FileFormat(".npz", "npz", "facewave's own, exact: numpy"),
