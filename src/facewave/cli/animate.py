@@ -90,7 +90,8 @@ def animate(
     """Animate speech: one file, several, or whole folders.
 
     The extension of OUT names the format: .csv (NVIDIA's sample client), .livelink.csv (Live Link Face), .json
-    (Audio2Face export) or .npz. A file appears whole or not at all.
+    (Audio2Face export), .glb and .gltf, .vrma, .usda and .usdc, .blender.py, .anim (Unity), .html or .npz. A file
+    appears whole or not at all.
     """
     from ..providers import open_provider
     from .options import model_settings, stream_settings

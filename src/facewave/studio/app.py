@@ -124,7 +124,7 @@ async def _export(request: Any) -> Any:
 
         def work() -> bytes:
             take: Animation = animate(path, provider=provider, settings=stream_settings(settings))
-            if extension == ".json":
+            if extension in (".json", ".blender.py"):
                 # The track is known to the user by its name, not by where the server kept it for a moment.
                 take = Animation(replace(take.info, audio=Path(path.name)), take.weights, take.emotions)
             take.save(target)
