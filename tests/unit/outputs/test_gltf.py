@@ -222,6 +222,18 @@ def test_uneven_keys_are_sampled(tmp_path: Path) -> None:
     np.testing.assert_allclose(read.channel("jawOpen"), expected, atol=1e-6)
 
 
+def test_an_animation_for_each_mesh_is_one_take(tmp_path: Path) -> None:
+    content, binary = avatar_parts()
+    whole = content["animations"].pop()
+    times, output = whole["samplers"][0]["input"], len(content["accessors"])
+    content["accessors"].append({**content["accessors"][whole["samplers"][0]["output"]], "count": 2})
+    teeth = {"channels": [{"sampler": 0, "target": {"node": 2, "path": "weights"}}]}
+    content["animations"] += [teeth | {"samplers": [{"input": times, "output": output}]}, whole]
+    content["meshes"][1]["primitives"][0]["extras"]["targetNames"] = ["mouthPucker"]
+    read = load(tmp_path, glb(content, binary))
+    assert read.channels == ("eyeBlinkLeft", "eyeBlinkRight", "jawOpen", "mouthPucker", "mouthSmileLeft")
+
+
 def test_steps_and_splines(tmp_path: Path) -> None:
     read = load(tmp_path, foreign([0, 0.5, 2.0], [0, 1, 0.25], "STEP"))
     assert read.channel("jawOpen")[[14, 15, 59, 60]].tolist() == [0, 1, 1, 0.25]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -138,24 +139,42 @@ def _table(animation: Animation, found: dict[int, str], rest: list[float]) -> ND
 
 
 def weights_animation(document: Document) -> Animation | None:
-    """The file's animation of named morph targets: the last one facewave wrote, else the first there is.
+    """The file's animation of named morph targets: the last one facewave wrote, else the one that moves most of them.
+
+    Some programs write an animation for each mesh; those that end when it does are taken for parts of the same take.
 
     Raises:
         AnimationFileError: Sizes that do not fit, or an animation that cannot be sampled.
     """
     animations = document.objects("animations")
-    own = [entry for entry in reversed(animations) if note(entry)]
-    for entry in (*own, *animations):
-        found: dict[str, tuple[Curve, int]] = {}
-        for channel in document.inner(entry, "channels", "an animation"):
-            target = channel.get("target")
-            if not isinstance(target, dict) or target.get("path") != "weights" or target.get("node") is None:
-                continue
-            mesh = document.item("meshes", document.item("nodes", target["node"]).get("mesh"))
-            shapes = match_shapes(shape_names(mesh), _ALL - found.keys())
-            if shapes:
-                keys = curve(document, entry, channel.get("sampler"), n_targets(mesh))
-                found.update((name, (keys, column)) for column, name in shapes.items())
-        if found:
+    for entry in reversed([entry for entry in animations if note(entry)]):
+        if found := _curves(document, entry):
             return frames_of(document, note(entry), found)
-    return None
+    others = sorted((_curves(document, entry) for entry in animations), key=len, reverse=True)
+    if not others or not others[0]:
+        return None
+    whole = dict(others[0])
+    for found in others[1:]:
+        if abs(_end(found) - _end(whole)) < 1e-3:
+            whole = found | whole
+    return frames_of(document, {}, whole)
+
+
+def _end(found: dict[str, tuple[Curve, int]]) -> float:
+    """Seconds of the last key; nothing ends never."""
+    return max((float(keys.times[-1]) for keys, _ in found.values()), default=math.inf)
+
+
+def _curves(document: Document, animation: dict[str, Any]) -> dict[str, tuple[Curve, int]]:
+    """Channel -> the curve that moves it and the column in it; of several nodes the first."""
+    found: dict[str, tuple[Curve, int]] = {}
+    for channel in document.inner(animation, "channels", "an animation"):
+        target = channel.get("target")
+        if not isinstance(target, dict) or target.get("path") != "weights" or target.get("node") is None:
+            continue
+        mesh = document.item("meshes", document.item("nodes", target["node"]).get("mesh"))
+        shapes = match_shapes(shape_names(mesh), _ALL - found.keys())
+        if shapes:
+            keys = curve(document, animation, channel.get("sampler"), n_targets(mesh))
+            found.update((name, (keys, column)) for column, name in shapes.items())
+    return found
