@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,9 @@ from numpy.typing import NDArray
 from .blendshapes import CHANNELS, reorder
 from .errors import SettingsError
 from .timing import SAMPLE_RATE, frame_rate, sample_of
+
+if TYPE_CHECKING:
+    from .outputs.avatar import AvatarReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,23 +143,28 @@ class Animation:
         *,
         emotions: str | Path | None = None,
         visemes: str | Path | None = None,
+        avatar: str | Path | None = None,
         progress: Callable[[float], None] | None = None,
-    ) -> None:
-        """Write to the format the extension names (`.csv`, `.livelink.csv`, `.json`, `.npz`, `.parquet` and others).
+    ) -> AvatarReport | None:
+        """Write to the format the extension names (`.csv`, `.livelink.csv`, `.json`, `.glb`, `.npz`, ...).
 
-        The file appears whole or not at all. `emotions` and `visemes` name CSV files for these two tracks. `progress`
+        The file appears whole or not at all. `emotions` and `visemes` name CSV files for these two tracks. `avatar` is
+        a model of yours that a 3D format puts the animation on; returned is then which of its shapes follow. `progress`
         is called with the share done, 0..1, where writing takes long (`.mp4`).
 
         Raises:
-            OutputError: Unknown extension, no such track to write, or the file cannot be written.
+            OutputError: Unknown extension, no such track to write, nothing of the model fits, or the file cannot be
+                written.
+            AnimationFileError: The model cannot be read.
         """
         from .outputs import write_animation
 
-        write_animation(
+        return write_animation(
             self,
             Path(path),
             emotions=Path(emotions) if emotions else None,
             visemes=Path(visemes) if visemes else None,
+            avatar=Path(avatar) if avatar else None,
             progress=progress,
         )
 

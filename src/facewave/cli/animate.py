@@ -66,6 +66,13 @@ def animate(
         Path | None,
         typer.Option(metavar="FILE.csv", help="Also write a viseme track: 15 OVR names, Azure ids (one input)."),
     ] = None,
+    avatar: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="MODEL",
+            help="Put it on a model: a file for glTF, VRMA and USD, an object for Blender, a path for Unity.",
+        ),
+    ] = None,
     file_format: Annotated[
         str, typer.Option("--format", metavar="EXT", help="Format of the files in an output folder.")
     ] = "csv",
@@ -81,13 +88,16 @@ def animate(
     device: Device = "",
     geometry: Annotated[
         Path | None,
-        typer.Option(metavar="FILE.npz", help="LocalA2F: also write vertices, jaw and eyes (one input)."),
+        typer.Option(
+            metavar="FILE", help="LocalA2F: also write vertices, jaw and eyes: .npz, .usda, .usdc (one input)."
+        ),
     ] = None,
 ) -> None:
     """Animate speech: one file, several, or whole folders.
 
     The extension of OUT names the format: .csv (NVIDIA's sample client), .livelink.csv (Live Link Face), .json
-    (Audio2Face export), .npz, .parquet and others that README lists. A file appears whole or not at all.
+    (Audio2Face export), .glb, .vrma, .usda, .blender.py, .anim (Unity), .html, .mp4, .npz, .parquet and others that
+    README lists. A file appears whole or not at all.
     """
     from ..animation.rig import load_rig
     from ..providers import open_provider
@@ -132,6 +142,7 @@ def animate(
             no_tongue=no_tongue,
             emotions=emotions,
             visemes=visemes,
+            avatar=avatar,
             geometry=geometry,
             rig=driven,
         )
@@ -198,6 +209,7 @@ def _animate_one(
     no_tongue: bool,
     emotions: Path | None,
     visemes: Path | None,
+    avatar: Path | None,
     geometry: Path | None,
     rig: Rig | None,
 ) -> None:
@@ -209,7 +221,7 @@ def _animate_one(
     from ..outputs.geometry import GeometryFile
     from ..pipeline import animate as run
 
-    check_extension(target)
+    check_extension(target, avatar=avatar)
     also = None if geometry is None else GeometryFile(geometry)
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
@@ -227,8 +239,12 @@ def _animate_one(
         if no_tongue:
             take = take.with_channels([name for name in take.channels if name not in TONGUE])
         progress.update(task, description=f"{source.name} -> {target.name}")
-        take.save(
-            target, emotions=emotions, visemes=visemes, progress=lambda share: progress.update(task, completed=share)
+        told = take.save(
+            target,
+            emotions=emotions,
+            visemes=visemes,
+            avatar=avatar,
+            progress=lambda share: progress.update(task, completed=share),
         )
         spent = time.perf_counter() - began
     console.print(
@@ -237,3 +253,5 @@ def _animate_one(
         soft_wrap=True,
         highlight=False,
     )
+    if told is not None:
+        console.print("\n".join(told.lines()), soft_wrap=True, highlight=False, markup=False)

@@ -8,13 +8,15 @@ import tempfile
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO, Protocol, TypeVar
 
 from ..blendshapes import canonical
 from ..errors import AnimationFileError, OutputError
 from ..frames import Animation, Frame, StreamInfo
 
 _LOG = logging.getLogger("facewave")
+
+T = TypeVar("T")
 
 
 class Output(Protocol):
@@ -44,7 +46,7 @@ class Output(Protocol):
 class TakeFile:
     """An output that collects the stream and writes its file at the end, for formats that need the whole take."""
 
-    def __init__(self, path: Path, write: Callable[[Animation, IO[bytes]], None]) -> None:
+    def __init__(self, path: Path, write: Callable[[Animation, IO[bytes]], object]) -> None:
         self._path = path
         self._write = write
         self._info: StreamInfo | None = None
@@ -71,13 +73,15 @@ class TakeFile:
         self._info = None
 
 
-def write_whole(path: Path, write: Callable[[Animation, IO[bytes]], None], animation: Animation) -> None:
+def write_whole(path: Path, write: Callable[[Animation, IO[bytes]], T], animation: Animation) -> T:
     """Write to a temporary file beside `path`, then rename it: the file is complete or was never touched.
+
+    Returns what `write` returns.
 
     Raises:
         OutputError: The folder is missing or closed to us, or the disk is full.
     """
-    _write_file(path, lambda file: write(animation, file))
+    return _write_file(path, lambda file: write(animation, file))
 
 
 def write_text(path: Path, text: str) -> None:
@@ -89,17 +93,19 @@ def write_text(path: Path, text: str) -> None:
     _write_file(path, lambda file: file.write(text.encode()))
 
 
-def _write_file(path: Path, write: Callable[[IO[bytes]], object]) -> None:
+def _write_file(path: Path, write: Callable[[IO[bytes]], T]) -> T:
     if path.is_dir():
         raise OutputError(f"{path}: is a directory, expected a file name")
     temporary = None
     try:
         descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-        with os.fdopen(descriptor, "wb") as file:
-            write(file)
+        os.close(descriptor)
+        with open(temporary, "wb") as file:  # By name, so that a format which refers to other files knows its folder.
+            told = write(file)
         os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
         temporary = None
+        return told
     except OSError as error:
         raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error
     finally:

@@ -1,4 +1,6 @@
-"""Vertices over time: the geometry of a whole take in one npz file.
+"""Vertices over time: the geometry of a whole take in one file, npz or USD.
+
+Arrays of the npz, which `usd.cache` lays out as a stage:
 
 skin            (frames, vertices, 3)  model units, absolute positions
 tongue          (frames, vertices, 3)  model units, absolute positions
@@ -12,25 +14,30 @@ from __future__ import annotations
 
 from dataclasses import fields
 from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import OutputError
 from ..frames import Animation, Frame, Geometry, StreamInfo
 from .base import write_whole
+from .usd import cache
 
 
 class GeometryFile:
     """An output that collects geometry and writes its file at the end."""
 
     def __init__(self, path: Path) -> None:
-        """`path` must end in .npz.
+        """`path` ends in .npz, .usda or .usdc.
 
         Raises:
             OutputError: Another extension.
         """
-        if path.suffix != ".npz":
-            raise OutputError(f"{path}: found the extension {path.suffix!r}, expected .npz for geometry")
+        if path.suffix not in (".npz", ".usda", ".usdc"):
+            raise OutputError(
+                f"{path}: found the extension {path.suffix!r}, expected .npz, .usda or .usdc for geometry"
+            )
         self._path = path
         self._info: StreamInfo | None = None
         self._frames: list[Frame] = []
@@ -62,14 +69,21 @@ class GeometryFile:
             return
         info, self._info = self._info, None
         parts = [frame.geometry for frame in self._frames if frame.geometry is not None]
-        arrays = {
+        arrays: dict[str, NDArray[Any]] = {
             field.name: np.stack([getattr(part, field.name) for part in parts]) if parts else np.zeros(0, np.float32)
             for field in fields(Geometry)
         }
         take = Animation.from_frames(info, self._frames)
         arrays["sample"] = np.array([frame.sample for frame in self._frames], np.int64)
         arrays["frame_rate"] = np.array([info.frame_rate.numerator, info.frame_rate.denominator], np.int64)
-        write_whole(self._path, lambda _, file: np.savez(file, allow_pickle=False, **arrays), take)
+
+        def write(_: Animation, file: IO[bytes]) -> None:
+            if self._path.suffix == ".npz":
+                np.savez(file, allow_pickle=False, **arrays)
+            else:
+                cache.write(info, arrays, file, self._path.suffix[1:])
+
+        write_whole(self._path, write, take)
 
     def abort(self) -> None:
         """Forget what was collected."""

@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 
 from facewave import Animation
 from facewave.cli import app, main
+from tests.avatars import avatar_parts, glb
 
 RUN = CliRunner()
 COMMAND = [sys.executable, "-m", "facewave"]
@@ -52,6 +53,15 @@ def test_formats_that_show_visemes_get_them(clip: Path, tmp_path: Path) -> None:
     run("animate", clip.parent, "-o", tmp_path / "out", "--format", "azure.json")
     events = json.loads((tmp_path / "out" / "hum.azure.json").read_text())
     assert not events[0]["Animation"], "the first event is a viseme"
+
+
+def test_animate_puts_the_take_on_a_model_and_says_what_follows(clip: Path, tmp_path: Path) -> None:
+    (tmp_path / "me.glb").write_bytes(glb(*avatar_parts()))
+    said = run("animate", clip, "-o", tmp_path / "out.glb", "--fps", "30", "--avatar", tmp_path / "me.glb")
+    assert "FaceMesh: 4 of 7 shapes; not: Basis2, jawOpen_fix, viseme_aa" in said
+    assert len(Animation.load(tmp_path / "out.glb")) == 30
+    refused = RUN.invoke(app, ["animate", str(clip), "-o", str(tmp_path / "out.csv"), "--avatar", "me.glb"])
+    assert "these can: .glb" in str(refused.exception)
 
 
 def test_options_reach_the_face(clip: Path, tmp_path: Path) -> None:
