@@ -52,6 +52,8 @@ def test_defaults_change_nothing() -> None:
         ("tongueHeightOffset", -1.5, "tongueDown", 1.0),
         ("tongueDepthOffset", 1.5, "tongueStretch", 1.0),
         ("tongueDepthOffset", -1.5, "tongueIn", 1.0),
+        ("tongueDepthOffset", 1.5, "tongueOut", 0.8),
+        ("tongueDepthOffset", -1.5, "tongueOut", 0.5),
     ],
 )
 def test_direction(parameter: str, value: float, channel: str, expected: float) -> None:
