@@ -94,9 +94,13 @@ class Engine:
 
     async def stop(self) -> None:
         """Stop working; streams still open are given up."""
+        # A stream removed in the middle of its turn is among the running ones: nobody else cancels its session now.
+        left = self._open | self._running
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        for job in left:
+            self._pool.submit(_cancel, job.clip.session)
         await asyncio.get_running_loop().run_in_executor(None, self._pool.shutdown)
 
     async def call(self, function: Callable[[], _Result]) -> _Result:
