@@ -21,7 +21,7 @@ AXE = Path(__file__).parent / "node_modules" / "axe-core" / "axe.min.js"
 
 @pytest.fixture
 def studio(page: Any, address: str) -> Any:
-    page.set_viewport_size({"width": 860, "height": 480})
+    page.set_viewport_size({"width": 860, "height": 520})  # wide and high enough for the layout side by side
     page.goto(address, wait_until="commit")
     page.wait_for_selector("html[data-ready=true]", state="attached")
     return page
