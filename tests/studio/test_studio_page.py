@@ -21,7 +21,7 @@ AXE = Path(__file__).parent / "node_modules" / "axe-core" / "axe.min.js"
 
 @pytest.fixture
 def studio(page: Any, address: str) -> Any:
-    page.set_viewport_size({"width": 860, "height": 480})
+    page.set_viewport_size({"width": 860, "height": 520})  # wide and high enough for the layout side by side
     page.goto(address, wait_until="commit")
     page.wait_for_selector("html[data-ready=true]", state="attached")
     return page
@@ -203,12 +203,12 @@ def test_microphone_moves_the_face_and_tells_its_delay(studio: Any) -> None:
 
 def test_example_page_drives_an_avatar_through_the_client(page: Any, address: str) -> None:
     page.goto(address + "static/example.html", wait_until="commit")
-    page.wait_for_function("globalThis.avatar && avatar().length > 0")
-    assert page.evaluate("avatar().some((mesh) => 'jawOpen' in mesh.morphTargetDictionary)")
+    page.wait_for_function("globalThis.shownMeshes?.().length > 0")
+    assert page.evaluate("shownMeshes().some((mesh) => 'jawOpen' in mesh.morphTargetDictionary)")
     page.click("#talk")
     page.wait_for_function("document.getElementById('state').textContent === 'Talk.'")
     page.wait_for_function(
-        """() => avatar().some((mesh) => {
+        """() => shownMeshes().some((mesh) => {
           const jaw = mesh.morphTargetDictionary.jawOpen;
           return jaw !== undefined && mesh.morphTargetInfluences[jaw] > 0.15;
         })"""
