@@ -6,6 +6,7 @@ it a row here.
 
 from __future__ import annotations
 
+from csv import Error as CsvError
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -85,6 +86,8 @@ def read_animation(path: Path) -> Animation:
         if row.readable and module.recognises(data[:512]):
             try:
                 animation: Animation = module.read(path, data)
+            except CsvError as error:
+                raise AnimationFileError(f"{path}: not CSV that can be read ({error})") from error
             except UnicodeDecodeError as error:
                 raise AnimationFileError(f"{path}: not text in UTF-8 ({error.reason} at byte {error.start})") from error
             return animation
