@@ -25,7 +25,7 @@ help:
 	@echo "make audit          licences of what is installed with facewave, and known weaknesses where pip-audit is there"
 	@echo "make package        build wheel and sdist, and try them with every extra in clean environments"
 	@echo "make bench          all benchmarks; make bench-lipsync: the lip-sync yardstick alone"
-	@echo "make docs           check that the documents are true"
+	@echo "make docs           check that the documents are true, and build the site"
 	@echo "make proto          write src/facewave/wire/_proto from proto/"
 	@echo "make lock           renew the pinned versions in constraints/ (needs uv)"
 	@echo "make clean          remove what the others made"
@@ -57,7 +57,8 @@ bench-lipsync: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.lipsync
 
 docs: $(VENV)/.dev
-	$(BIN)/python -m pytest tests/test_docs.py tests/test_layers.py tests/test_public_api.py
+	$(BIN)/python -m pytest tests/test_docs.py tests/test_snippets.py tests/test_layers.py tests/test_public_api.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 proto: $(VENV)/.dev
 	$(BIN)/python proto/generate.py
