@@ -45,10 +45,10 @@ fuzz: $(VENV)/.dev
 	$(BIN)/python -m tests.fuzz --minutes $(FUZZ_MINUTES)
 
 audit: $(VENV)/.dev
-	$(BIN)/python tools/audit.py
+	$(BIN)/python -m tools.audit
 
 package: $(VENV)/.dev
-	$(BIN)/python tools/packaging.py
+	$(BIN)/python -m tools.package
 
 bench: bench-lipsync
 	$(BIN)/python -m benchmarks.speed

@@ -289,7 +289,7 @@ def _members(node: ast.ClassDef) -> Iterator[tuple[str, str, str]]:
         if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
             told = after.value.value if isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant) else ""
             value = f" = {ast.unparse(field.value)}" if field.value is not None else ""
-            kind = (ast.unparse(field.annotation) + value).replace("|", "\\|")
+            kind = ast.unparse(field.annotation) + value  # within backticks a bar ends no cell
             yield field.target.id, kind, " ".join(_plain(str(told)).split()).replace("|", "\\|")
 
 

@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("build", reason="the package `build` is not installed")
 pytest.importorskip("hatchling", reason="the build backend is not installed")
 
-from tools import packaging
+from tools import package
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[3]
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Path], list[Path]]:
     first, second = tmp_path_factory.mktemp("first"), tmp_path_factory.mktemp("second")
-    return packaging.build(first), packaging.build(second)
+    return package.build(first), package.build(second)
 
 
 def wheel_of(built: tuple[list[Path], list[Path]]) -> Path:
@@ -26,13 +26,13 @@ def wheel_of(built: tuple[list[Path], list[Path]]) -> Path:
 
 
 def test_two_builds_are_the_same_to_the_byte(built: tuple[list[Path], list[Path]]) -> None:
-    assert [packaging.digest(path) for path in built[0]] == [packaging.digest(path) for path in built[1]]
+    assert [package.digest(path) for path in built[0]] == [package.digest(path) for path in built[1]]
 
 
 def test_the_wheel_holds_the_package_and_nothing_else(built: tuple[list[Path], list[Path]]) -> None:
     wheel = wheel_of(built)
-    names = packaging.names_in(wheel)
-    assert wheel.stat().st_size < packaging.MAX_WHEEL
+    names = package.names_in(wheel)
+    assert wheel.stat().st_size < package.MAX_WHEEL
     assert {name.split("/")[0].partition("-")[0] for name in names} == {"facewave"}
     source = ROOT / "src"
     here = {
@@ -52,12 +52,12 @@ def test_the_wheel_says_what_pyproject_says(built: tuple[list[Path], list[Path]]
         text = wheel.read(next(n for n in wheel.namelist() if n.endswith("METADATA"))).decode()
     assert "License-Expression: Apache-2.0\n" in text
     assert "Requires-Python: >=3.11\n" in text
-    for extra in packaging.extras():
+    for extra in package.extras():
         assert f"Provides-Extra: {extra}\n" in text
 
 
 def test_the_sdist_can_be_tested_and_built_from(built: tuple[list[Path], list[Path]]) -> None:
-    names = set(packaging.names_in(next(path for path in built[0] if path.suffix == ".gz")))
+    names = set(package.names_in(next(path for path in built[0] if path.suffix == ".gz")))
     for needed in ("pyproject.toml", "Makefile", "README.md", "SECURITY.md", "LICENSE", "constraints/run.txt",
                    "src/facewave/__init__.py", "tests/conftest.py", "docs/architecture.md"):  # fmt: skip
         assert needed in names
@@ -65,5 +65,5 @@ def test_the_sdist_can_be_tested_and_built_from(built: tuple[list[Path], list[Pa
 
 
 def test_every_extra_is_tried_or_left_out_on_purpose() -> None:
-    assert set(packaging.HEAVY) <= set(packaging.extras())
-    assert set(packaging.SMOKE) <= set(packaging.extras())
+    assert set(package.HEAVY) <= set(package.extras())
+    assert set(package.SMOKE) <= set(package.extras())
