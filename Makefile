@@ -6,6 +6,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 VENV := .venv
 BIN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null)
+FUZZ_MINUTES ?= 10
 
 ifdef UV
 INSTALL = $(UV) pip install --quiet --python $(BIN)/python
@@ -13,15 +14,18 @@ else
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 endif
 
-.PHONY: demo test check bench bench-lipsync docs proto clean lock
+.PHONY: demo test check fuzz audit package bench bench-lipsync docs proto clean lock
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo           animate the bundled speech with the embedded model"
 	@echo "make test           install and run every test"
 	@echo "make check          formatting, lint and types"
+	@echo "make fuzz           damaged input to every parser, for FUZZ_MINUTES=10 in all"
+	@echo "make audit          licences of what is installed with facewave, and known weaknesses where pip-audit is there"
+	@echo "make package        build wheel and sdist, and try them with every extra in clean environments"
 	@echo "make bench          all benchmarks; make bench-lipsync: the lip-sync yardstick alone"
-	@echo "make docs           check that the documents are true"
+	@echo "make docs           check that the documents are true, and build the site"
 	@echo "make proto          write src/facewave/wire/_proto from proto/"
 	@echo "make lock           renew the pinned versions in constraints/ (needs uv)"
 	@echo "make clean          remove what the others made"
@@ -37,6 +41,15 @@ check: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
+fuzz: $(VENV)/.dev
+	$(BIN)/python -m tests.fuzz --minutes $(FUZZ_MINUTES)
+
+audit: $(VENV)/.dev
+	$(BIN)/python -m tools.audit
+
+package: $(VENV)/.dev
+	$(BIN)/python -m tools.package
+
 bench: bench-lipsync
 	$(BIN)/python -m benchmarks.speed
 
@@ -44,7 +57,8 @@ bench-lipsync: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.lipsync
 
 docs: $(VENV)/.dev
-	$(BIN)/python -m pytest tests/test_docs.py tests/test_layers.py tests/test_public_api.py
+	$(BIN)/python -m pytest tests/test_docs.py tests/test_snippets.py tests/test_layers.py tests/test_public_api.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 proto: $(VENV)/.dev
 	$(BIN)/python proto/generate.py

@@ -20,7 +20,9 @@ from facewave.providers import PROVIDERS
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "MODELS.md")] + sorted((ROOT / "docs").rglob("*.md"))
+PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "MODELS.md", "SECURITY.md")] + sorted(
+    (ROOT / "docs").rglob("*.md")
+)
 
 
 def section(title: str) -> str:

@@ -16,7 +16,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import SettingsError
+from .errors import SettingsError, shown
 
 ARKIT: tuple[str, ...] = (
     "eyeBlinkLeft", "eyeLookDownLeft", "eyeLookInLeft", "eyeLookOutLeft", "eyeLookUpLeft", "eyeSquintLeft",
@@ -100,7 +100,9 @@ def require(name: str) -> str:
     if found is None:
         near = difflib.get_close_matches(name, CHANNELS, n=3, cutoff=0.5)
         hint = f"; did you mean {', '.join(near)}?" if near else ""
-        raise SettingsError(f"unknown blend shape {name!r}, expected one of the {len(CHANNELS)} channel names{hint}")
+        raise SettingsError(
+            f"unknown blend shape {shown(name)}, expected one of the {len(CHANNELS)} channel names{hint}"
+        )
     return found
 
 

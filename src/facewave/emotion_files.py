@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from .documents import Form, read_document
 from .emotions import EmotionTrack
-from .errors import SettingsError
+from .errors import SettingsError, shown
 
 _LIST = "emotion_with_timecode_list"
 
@@ -24,25 +24,8 @@ def read_emotion_keys(path: str | Path) -> EmotionTrack:
         SettingsError: Missing or malformed file, an unknown emotion, or a value outside 0..1; says which key.
     """
     path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"emotion keys {path}: cannot be read ({error})") from error
-    return EmotionTrack.from_keys(_keys(_parse(path, text), path))
-
-
-def _parse(path: Path, text: str) -> Any:
-    if path.suffix.lower() == ".json":
-        try:
-            return json.loads(text)
-        except json.JSONDecodeError as error:
-            raise SettingsError(f"emotion keys {path}: not valid JSON ({error})") from error
-    import yaml
-
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise SettingsError(f"emotion keys {path}: not valid YAML ({error})") from error
+    form: Form = "JSON" if path.suffix.lower() == ".json" else "YAML"
+    return EmotionTrack.from_keys(_keys(read_document(path, form, f"emotion keys {path}"), path))
 
 
 def _keys(document: Any, path: Path) -> Iterator[tuple[float, Mapping[str, float]]]:
@@ -58,13 +41,13 @@ def _keys(document: Any, path: Path) -> Iterator[tuple[float, Mapping[str, float
         where = f"emotion keys {path}, key {i}"
         if not isinstance(entry, Mapping) or "time_code" not in entry or not isinstance(entry.get("emotions"), Mapping):
             raise SettingsError(
-                f"{where}: found {entry!r}, expected 'time_code' (seconds) and 'emotions' (name: value)"
+                f"{where}: found {shown(entry)}, expected 'time_code' (seconds) and 'emotions' (name: value)"
             )
         if not _is_number(entry["time_code"]):
-            raise SettingsError(f"{where}: time_code is {entry['time_code']!r}, expected seconds")
+            raise SettingsError(f"{where}: time_code is {shown(entry['time_code'])}, expected seconds")
         for name, value in entry["emotions"].items():
             if not (_is_number(value) and 0 <= value <= 1):
-                raise SettingsError(f"{where}: {name} is {value!r}, expected a number from 0 to 1")
+                raise SettingsError(f"{where}: {name} is {shown(value)}, expected a number from 0 to 1")
         yield float(entry["time_code"]), entry["emotions"]
 
 

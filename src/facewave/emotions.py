@@ -14,13 +14,17 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import SettingsError
+from .errors import SettingsError, shown
 from .timing import SAMPLE_RATE, samples_in
 
 EMOTIONS: tuple[str, ...] = (
     "amazement", "anger", "cheekiness", "disgust", "fear", "grief", "joy", "outofbreath", "pain", "sadness",
 )  # fmt: skip
 """The ten emotions in the order of every emotion vector."""
+
+
+MAX_KEY_S = 1e9
+"""Seconds from the start of the audio, before or after, at which an emotion key may lie."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +109,7 @@ def emotion_name(name: str) -> str:
         return plain
     near = difflib.get_close_matches(plain, EMOTIONS, n=1, cutoff=0.5)
     hint = f" (did you mean {near[0]}?)" if near else ""
-    raise SettingsError(f"unknown emotion {name!r}{hint}, expected one of: {', '.join(EMOTIONS)}")
+    raise SettingsError(f"unknown emotion {shown(name)}{hint}, expected one of: {', '.join(EMOTIONS)}")
 
 
 def emotion_vector(values: Mapping[str, float]) -> NDArray[np.float32]:
@@ -159,8 +163,8 @@ class EmotionTrack:
         """
         by_sample: dict[int, NDArray[np.float32]] = {}
         for seconds, emotions in keys:
-            if not math.isfinite(seconds):
-                raise SettingsError(f"emotion key: found time {seconds}, expected seconds")
+            if not abs(seconds) <= MAX_KEY_S:
+                raise SettingsError(f"emotion key: found time {seconds}, expected seconds, at most {MAX_KEY_S:g}")
             by_sample[samples_in(seconds)] = emotion_vector(emotions)
         if not by_sample:
             raise SettingsError("emotion track: found no key, expected at least one")

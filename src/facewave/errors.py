@@ -79,3 +79,16 @@ class SessionError(FacewaveError):
 
 class OutputError(FacewaveError):
     """Frames that cannot be written to their target."""
+
+
+_LONGEST = 200
+
+
+def shown(value: object) -> str:
+    """A foreign value in a message: as Python writes it, only its beginning when it is long."""
+    return shortened(repr(value))
+
+
+def shortened(text: str) -> str:
+    """A foreign text in a message: only its beginning when it is long."""
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."

@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from .errors import SettingsError
+from .errors import SettingsError, shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ def face_parameters(values: Mapping[str, float]) -> dict[str, float]:
             known = [row.name for row in FACE_PARAMETERS]
             near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
             hint = f" (did you mean {near[0]}?)" if near else ""
-            raise SettingsError(f"unknown face parameter {name!r}{hint}, expected one of: {', '.join(known)}")
+            raise SettingsError(f"unknown face parameter {shown(name)}{hint}, expected one of: {', '.join(known)}")
         if not (math.isfinite(value) and row.minimum <= value <= row.maximum):
             raise SettingsError(
                 f"face parameter {row.name}: found {value}, expected {row.minimum:g} to {row.maximum:g}"

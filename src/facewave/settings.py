@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import difflib
 import os
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from .errors import SettingsError
+from .documents import read_document
+from .errors import SettingsError, shown
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -152,12 +152,8 @@ def load_settings(path: Path | None = None, environment: Mapping[str, str] | Non
 
 
 def _read(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SettingsError(f"settings file {path}: cannot be read ({error.strerror})") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"settings file {path}: not valid TOML ({error})") from error
+    table: dict[str, Any] = read_document(path, "TOML", f"settings file {path}")
+    return table
 
 
 def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
@@ -185,10 +181,10 @@ def _updated(settings: _Settings, values: Mapping[str, Any], source: str, sectio
         if key not in known:
             near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
             hint = f" (did you mean {near[0]}?)" if near else f", expected one of: {', '.join(known)}"
-            raise SettingsError(f"{source}: unknown setting {name!r}{hint}")
+            raise SettingsError(f"{source}: unknown setting {shown(name)}{hint}")
         if is_dataclass(known[key]):
             if not isinstance(value, Mapping):
-                raise SettingsError(f"{source}: setting {name!r}: found {value!r}, expected a table [{name}]")
+                raise SettingsError(f"{source}: setting {name!r}: found {shown(value)}, expected a table [{name}]")
             changes[key] = _updated(known[key], value, source, f"{name}.")
         else:
             changes[key] = _converted(value, known[key], f"{source}: setting {name!r}")
@@ -210,5 +206,5 @@ def _converted(value: object, like: object, where: str) -> object:
             return value
     except ValueError:
         pass
-    shown = "a secret" if "key" in where else repr(value)
-    raise SettingsError(f"{where}: found {shown}, expected {wanted}")
+    found = "a secret" if "key" in where else shown(value)
+    raise SettingsError(f"{where}: found {found}, expected {wanted}")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 
-from .errors import SettingsError
+from .errors import SettingsError, shown
 
 SAMPLE_RATE = 16_000
 """Samples per second of all audio inside facewave."""
@@ -33,7 +33,7 @@ def frame_rate(value: int | float | str | Fraction) -> Fraction:
         rate = Fraction(value)
     except (ValueError, TypeError, ZeroDivisionError, OverflowError) as error:
         raise SettingsError(
-            f"frame rate: found {value!r}, expected a number or a ratio such as 30, 29.97 or 30000/1001"
+            f"frame rate: found {shown(value)}, expected a number or a ratio such as 30, 29.97 or 30000/1001"
         ) from error
     if rate.denominator != 1 and rate.denominator != _NTSC_DENOMINATOR:
         # Television rates are N * 1000/1001; two or three written digits are enough to recognise one.
@@ -43,7 +43,7 @@ def frame_rate(value: int | float | str | Fraction) -> Fraction:
         else:
             rate = rate.limit_denominator(100_000)
     if not MIN_FPS <= rate <= MAX_FPS:
-        raise SettingsError(f"frame rate: found {value} frames per second, expected {MIN_FPS} to {MAX_FPS}")
+        raise SettingsError(f"frame rate: found {shown(value)} frames per second, expected {MIN_FPS} to {MAX_FPS}")
     return rate
 
 

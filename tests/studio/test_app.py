@@ -1,5 +1,6 @@
 """The studio's server over real sockets: clips in, frames and files out, live streams, and who is let in."""
 
+import http.client
 import json
 import socket
 import struct
@@ -19,7 +20,7 @@ from facewave.blendshapes import CHANNELS
 from facewave.errors import SettingsError
 from facewave.frames import Animation
 from facewave.pipeline import animate
-from facewave.studio import stream
+from facewave.studio import app, stream
 from facewave.studio.app import create_app
 from facewave.studio.options import stream_settings
 
@@ -246,3 +247,53 @@ def test_settings_from_json() -> None:
         stream_settings({"emotionStrength": "much"})
     with pytest.raises(SettingsError, match="JSON object"):
         stream_settings([1])
+
+
+def test_a_name_that_was_pointed_at_this_machine_is_not_served(address: str, locked: str) -> None:
+    """A page at a name of its own can make that name mean 127.0.0.1, and then passes for the studio's own page."""
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        get(address, {"Host": "attacker.example", "Origin": "http://attacker.example"})
+    assert refused.value.code == 403
+    for name in ("localhost:1", "127.0.0.1", "[::1]:8765"):
+        assert get(address, {"Host": name}) == 200
+    # With a token the name may be any: whoever has the token may come.
+    assert get(locked, {"Host": "studio.example", "Authorization": "Bearer secret"}) == 200
+
+
+def get(address: str, headers: dict[str, str]) -> int:
+    with urllib.request.urlopen(urllib.request.Request(f"http://{address}/", headers=headers)) as answer:
+        return int(answer.status)
+
+
+def test_an_upload_that_tells_no_length_ends_at_the_limit(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app, "MAX_UPLOAD", 100_000)
+    head = b'--xx\r\nContent-Disposition: form-data; name="audio"; filename="a.wav"\r\n\r\n'
+    pieces = iter([head, *[bytes(10_000)] * 50, b"\r\n--xx--\r\n"])
+    connection = http.client.HTTPConnection(address)
+    try:
+        connection.request(
+            "POST", "/api/animate", body=pieces, headers={"Content-Type": "multipart/form-data; boundary=xx"},
+            encode_chunked=True,
+        )  # fmt: skip
+        assert connection.getresponse().status == 413
+    except (BrokenPipeError, ConnectionResetError):
+        pass  # The server may hang up before it has heard everything.
+    finally:
+        connection.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "kept"),
+    [
+        ("speech.wav", "speech.wav"),
+        ("你好 (2).wav", "你好 (2).wav"),
+        ("..", "clip.wav"),
+        ("", "clip.wav"),
+        ("../../etc/passwd", "passwd"),
+        ("C:\\clips\\a.wav", "a.wav"),
+        ("a\0b.wav", "a_b.wav"),
+        ("x" * 300 + ".wav", "x" * 56 + ".wav"),
+    ],
+)
+def test_what_a_browser_calls_a_clip_stays_inside_its_folder(name: str, kept: str) -> None:
+    assert app._safe_name(name) == kept

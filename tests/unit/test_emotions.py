@@ -94,3 +94,9 @@ def test_newer_keys_replace_older_ones_from_their_first_time() -> None:
     merged = replaced_from(old, EmotionTrack.from_keys([(1, {"fear": 1})]))
     assert merged.samples.tolist() == [0, 16000]
     assert replaced_from(None, old) is old
+
+
+@pytest.mark.parametrize("seconds", [1e300, -1e12, float("inf"), float("nan")])
+def test_a_key_beyond_any_clip_is_refused(seconds: float) -> None:
+    with pytest.raises(SettingsError, match="emotion key: found time"):
+        EmotionTrack.from_keys([(seconds, {"joy": 1.0})])

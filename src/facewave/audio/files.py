@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import AudioError
 from .clip import MAX_CHANNELS, AudioClip
@@ -15,12 +16,19 @@ EXTENSIONS = (".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".aiff", ".aif"
 """File names understood; what the file is, its content decides."""
 
 
+MAX_VALUES = 1 << 31
+"""Decoded samples of one file, over all channels: 12 hours of mono at 48 kHz, 8 GB of memory."""
+
+_BLOCK = 1 << 20
+"""Frames decoded at a time."""
+
+
 def read_audio(path: str | Path) -> AudioClip:
     """Decode a whole file at its own rate and channel count.
 
     Raises:
         AudioError: Missing, a directory, unreadable, of unknown extension, not audio, truncated, empty,
-            more than two channels, or with samples that are not finite.
+            more than two channels, too long, or with samples that are not finite.
     """
     path = Path(path)
     _check_path(path)
@@ -31,9 +39,9 @@ def read_audio(path: str | Path) -> AudioClip:
             if file.channels > MAX_CHANNELS:
                 raise AudioError(f"{path}: found {file.channels} channels, expected mono or stereo; mix it down first")
             announced = _announced_frames(file)
-            samples = file.read(dtype="float32", always_2d=True)
+            samples = _decoded(file, path)
             rate = file.samplerate
-    except (soundfile.LibsndfileError, RuntimeError) as error:
+    except (soundfile.LibsndfileError, RuntimeError, OSError) as error:
         raise AudioError(f"{path}: not audio that can be decoded ({_reason(error)}), expected {_expected()}") from error
     if announced is not None and len(samples) < announced:
         raise AudioError(
@@ -42,6 +50,20 @@ def read_audio(path: str | Path) -> AudioClip:
     if not len(samples):
         raise AudioError(f"{path}: found no samples, expected audio longer than nothing")
     return AudioClip(samples, rate, path)
+
+
+def _decoded(file: Any, path: Path) -> NDArray[np.float32]:
+    """Every sample, shape (n, channels), read in blocks: a header may announce more than there is memory for."""
+    blocks: list[NDArray[np.float32]] = []
+    count = 0
+    while len(block := file.read(_BLOCK, dtype="float32", always_2d=True)):
+        blocks.append(block)
+        count += block.size
+        if count > MAX_VALUES:
+            raise AudioError(f"{path}: found more than {MAX_VALUES} samples, expected at most that; cut it into pieces")
+    if len(blocks) == 1:
+        return blocks[0]
+    return np.concatenate(blocks) if blocks else np.empty((0, file.channels), np.float32)
 
 
 def audio_files(folder: Path) -> list[Path]:

@@ -14,11 +14,18 @@ from numpy.typing import NDArray
 
 from ..errors import AudioError
 from .clip import MAX_CHANNELS
+from .resample import MAX_RATE, MIN_RATE
 
 SampleType = Literal["int16", "float32"]
 
 _READ_S = 0.02
 """Seconds of audio asked for at once; what is there is taken."""
+
+_LONGEST_FORM = 1024
+"""Bytes of a wav header's description; it has 16 to 40."""
+
+_SKIPPED = 1 << 16
+"""Bytes passed over at a time; what a header announces is not kept."""
 
 _WAV_PCM, _WAV_FLOAT, _WAV_EXTENSIBLE = 1, 3, 0xFFFE
 
@@ -100,9 +107,10 @@ class PcmStream:
             kind, length = struct.unpack("<4sI", self._exactly(8))
             if kind == b"data":
                 break
-            content = self._exactly(length + (length & 1))
-            if kind == b"fmt ":
-                form = content
+            if kind == b"fmt " and length <= _LONGEST_FORM:
+                form = self._exactly(length + (length & 1))
+            else:
+                self._skip(length + (length & 1))
         if len(form) < 16:
             raise AudioError(f"{self._name}: a wav header without its 'fmt ' chunk; expected it before 'data'")
         tag, channels, rate, _, _, bits = struct.unpack("<HHIIHH", form[:16])
@@ -113,7 +121,13 @@ class PcmStream:
             raise AudioError(
                 f"{self._name}: found wav of format {tag} with {bits} bits, expected 16-bit PCM or 32-bit float"
             )
+        if not MIN_RATE <= rate <= MAX_RATE:
+            raise AudioError(f"{self._name}: found a sample rate of {rate} Hz, expected {MIN_RATE} to {MAX_RATE} Hz")
         self.sample_rate, self.channels, self.sample_type = rate, channels, kinds[tag, bits]
+
+    def _skip(self, count: int) -> None:
+        while count:
+            count -= len(self._exactly(min(count, _SKIPPED)))
 
     def _exactly(self, count: int, *, short: bool = False) -> bytes:
         data = b""

@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..documents import parse
 from ..errors import ModelError, ModelFormatError, ModelNotFoundError, SettingsError
 
 ENTRY = "facewave.json"
@@ -155,7 +156,7 @@ class ModelStore:
     def _entry(self, folder: Path) -> StoredModel:
         path = folder / ENTRY
         try:
-            entry = json.loads(path.read_text(encoding="utf-8"))
+            entry = parse(path.read_text(encoding="utf-8"), "JSON")
             kind, source, where = str(entry["kind"]), str(entry["source"]), Path(entry["path"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ModelFormatError(

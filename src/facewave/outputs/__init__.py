@@ -8,6 +8,7 @@ it can be read back) and give it a row here. A format that can be put on a model
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from csv import Error as CsvError
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
@@ -139,6 +140,8 @@ def read_animation(path: Path, keep: Collection[str] = ()) -> Animation:
         if row.readable and module.recognises(data[:512]):
             try:
                 animation: Animation = module.read(path, data, *([keep] if keep else []))
+            except CsvError as error:
+                raise AnimationFileError(f"{path}: not CSV that can be read ({error})") from error
             except UnicodeDecodeError as error:
                 raise AnimationFileError(f"{path}: not text in UTF-8 ({error.reason} at byte {error.start})") from error
             except SettingsError as error:  # A value of ours refused what the file says.

@@ -12,7 +12,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from ..errors import AnimationFileError
+from ..errors import AnimationFileError, SettingsError, shortened, shown
 from ..frames import Animation, StreamInfo
 from ..timing import frame_rate
 from .base import known_channels
@@ -45,26 +45,29 @@ def read(path: Path, data: bytes, keep: Collection[str] = ()) -> Animation:
     """
     try:
         document: Any = json.loads(data.decode("utf-8-sig"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise AnimationFileError(f"{path}: not valid JSON ({error})") from error
     missing = [key for key in ("exportFps", "facsNames", "weightMat") if key not in document]
     if missing:
         raise AnimationFileError(f"{path}: key {missing[0]!r} is missing; expected the JSON that Audio2Face exports")
-    poses = document["facsNames"]
-    if not isinstance(poses, list):
-        raise AnimationFileError(f"{path}: found 'facsNames' {str(poses)[:40]!r}, expected a list of names")
-    names = known_channels(path, [str(name) for name in poses], keep)
+    if not isinstance(document["facsNames"], list):
+        raise AnimationFileError(f"{path}: 'facsNames' is {shown(document['facsNames'])}, expected a list of names")
+    names = known_channels(path, [str(name) for name in document["facsNames"]], keep)
     channels = tuple(name for name in names if name is not None)
     if not channels:
         raise AnimationFileError(f"{path}: 'facsNames' holds no ARKit name; old solves with other poses cannot be read")
     try:
-        weights = np.array(document["weightMat"], np.float64).reshape(-1, len(names))
+        weights = np.array(document["weightMat"], np.float32).reshape(-1, len(names))
     except (ValueError, TypeError, OverflowError) as error:
         raise AnimationFileError(
-            f"{path}: 'weightMat' is not a table of {len(names)} numbers a frame ({error})"
+            f"{path}: 'weightMat' is not a table of {len(names)} numbers a frame ({shortened(str(error))})"
         ) from error
     if not (np.abs(weights) <= np.finfo(np.float32).max).all():
         raise AnimationFileError(f"{path}: 'weightMat' holds a value that is not a finite number")
     track = document.get("trackPath")
-    info = StreamInfo(frame_rate(document["exportFps"]), channels, Path(str(track)) if track else None)
-    return Animation(info, weights[:, [i for i, name in enumerate(names) if name is not None]].astype(np.float32))
+    try:
+        rate = frame_rate(document["exportFps"])
+    except SettingsError as error:
+        raise AnimationFileError(f"{path}: 'exportFps': {error}") from error
+    info = StreamInfo(rate, channels, Path(track) if track and isinstance(track, str) else None)
+    return Animation(info, weights[:, [i for i, name in enumerate(names) if name is not None]])

@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-import io
-import struct
-import zipfile
-import zlib
 from collections.abc import Collection
 from fractions import Fraction
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ..errors import AnimationFileError
+from ..archives import ArchiveError, ArrayArchive
+from ..emotions import EMOTIONS
+from ..errors import AnimationFileError, SettingsError
 from ..frames import Animation, StreamInfo
 from ..timing import frame_rate
+from ..visemes import VISEMES
 
-_TRACKS = ("emotions", "visemes", "head")
-_DAMAGE = (
-    ValueError, OSError, EOFError, KeyError, RuntimeError, MemoryError, OverflowError, zipfile.BadZipFile, zlib.error,
-    struct.error,
-)  # fmt: skip
-"""What zipfile, zlib and numpy raise between them on archives that are damaged."""
+_TRACKS = {"emotions": len(EMOTIONS), "visemes": len(VISEMES), "head": 3}
+"""Tracks besides the weights, and their columns."""
+
+_ARRAYS = ("times", "weights", "channels", "frame_rate", "audio", "provider", *_TRACKS)
+
+_MAX_BYTES = 2 << 30
+"""Unpacked size; an hour at 60 frames per second with every track has 0.1 GB."""
 
 
 def write(animation: Animation, file: IO[bytes]) -> None:
@@ -54,31 +55,38 @@ def read(path: Path, data: bytes, keep: Collection[str] = ()) -> Animation:
         AnimationFileError: Says which array is missing or of the wrong shape.
     """
     try:
-        with np.load(io.BytesIO(data), allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-    except _DAMAGE as error:
+        with ArrayArchive(data, max_bytes=_MAX_BYTES) as archive:
+            arrays = {name: archive.read(name) for name in archive.names if name in _ARRAYS}
+    except ArchiveError as error:
         raise AnimationFileError(f"{path}: not a numpy archive that can be read ({error})") from error
     for name in ("weights", "channels", "frame_rate"):
         if name not in arrays:
             raise AnimationFileError(f"{path}: array {name!r} is missing, found {', '.join(sorted(arrays)) or 'none'}")
-    channels = tuple(str(name) for name in arrays["channels"])
-    weights, ratio = arrays["weights"], arrays["frame_rate"]
-    if (
-        weights.ndim != 2
-        or weights.shape[1] != len(channels)
-        or ratio.shape != (2,)
-        or ratio.dtype.kind not in "iu"
-        or ratio[1] == 0
-    ):
-        raise AnimationFileError(
-            f"{path}: found weights of shape {weights.shape} and frame rate {ratio}, "
-            f"expected (frames, {len(channels)}) and a ratio of two numbers"
-        )
-    for name in ("weights", *_TRACKS):
-        if name in arrays and not (arrays[name].dtype.kind in "fiu" and np.isfinite(arrays[name]).all()):
-            raise AnimationFileError(f"{path}: array {name!r} holds a value that is not a finite number")
-    audio = str(arrays["audio"]) if "audio" in arrays else ""
-    provider = str(arrays["provider"]) if "provider" in arrays else ""
-    rate = frame_rate(Fraction(int(ratio[0]), int(ratio[1])))
-    info = StreamInfo(rate, channels, Path(audio) if audio else None, provider)
-    return Animation(info, weights, *(arrays.get(name) for name in _TRACKS))
+    names, ratio = arrays["channels"], arrays["frame_rate"]
+    if names.ndim != 1 or names.dtype.kind != "U" or len({*names.tolist()}) != len(names):
+        raise AnimationFileError(f"{path}: array 'channels': found {_kind(names)}, expected a list of different names")
+    channels = tuple(str(name) for name in names)
+    weights = _table(path, "weights", arrays["weights"], len(channels))
+    if ratio.shape != (2,) or ratio.dtype.kind not in "iu" or ratio[1] == 0:
+        raise AnimationFileError(f"{path}: array 'frame_rate': found {_kind(ratio)}, expected two whole numbers")
+    tracks = [_table(path, name, arrays[name], n) if name in arrays else None for name, n in _TRACKS.items()]
+    audio = str(arrays["audio"]) if "audio" in arrays and arrays["audio"].dtype.kind == "U" else ""
+    provider = str(arrays["provider"]) if "provider" in arrays and arrays["provider"].dtype.kind == "U" else ""
+    try:
+        rate = frame_rate(Fraction(int(ratio[0]), int(ratio[1])))
+        return Animation(StreamInfo(rate, channels, Path(audio) if audio else None, provider), weights, *tracks)
+    except SettingsError as error:
+        raise AnimationFileError(f"{path}: {error}") from error
+
+
+def _table(path: Path, name: str, values: NDArray[Any], columns: int) -> NDArray[np.float32]:
+    if values.dtype.kind not in "fiu" or values.ndim != 2 or values.shape[1] != columns:
+        raise AnimationFileError(f"{path}: array {name!r}: found {_kind(values)}, expected numbers (frames, {columns})")
+    table = values.astype(np.float32)
+    if not np.isfinite(table).all():
+        raise AnimationFileError(f"{path}: array {name!r} holds a value that is not a finite number")
+    return table
+
+
+def _kind(values: NDArray[Any]) -> str:
+    return f"{values.dtype.str} of shape {values.shape}"

@@ -14,7 +14,7 @@ from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ProviderError, ProviderUnavailableError, UnknownProviderError
+from ..errors import ProviderError, ProviderUnavailableError, UnknownProviderError, shown
 from ..settings import FacewaveSettings, load_settings
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def open_provider(name: str = "", settings: FacewaveSettings | None = None) -> P
     names = provider_names()
     near = difflib.get_close_matches(wanted, names, n=1, cutoff=0.5)
     hint = f" (did you mean {near[0]}?)" if near else ""
-    raise UnknownProviderError(f"unknown provider {wanted!r}{hint}, expected one of: {', '.join(names)}")
+    raise UnknownProviderError(f"unknown provider {shown(wanted)}{hint}, expected one of: {', '.join(names)}")
 
 
 def _listener(target: str, settings: FacewaveSettings, named: str) -> EmotionListener:

@@ -17,8 +17,9 @@ from typing import Any
 import yaml
 
 from ..blendshapes import ARKIT, CHANNELS, canonical
+from ..documents import read_document
 from ..emotions import EmotionSettings
-from ..errors import SettingsError
+from ..errors import SettingsError, shown
 from ..parameters import face_parameter
 from ..wire.a2f import Tuning
 from .defaults import ADVANCED, DEFAULTS, DEPLOYMENT, FILES, NOT_APPLICABLE, OPEN_SECTIONS, STYLIZATION
@@ -160,12 +161,7 @@ def as_json(content: Mapping[str, Any]) -> str:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SettingsError(f"{path}: cannot be read ({error.strerror})") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path}: not valid YAML ({error})") from error
+    content = read_document(path, "YAML", str(path))
     if content is None:
         return {}
     if not isinstance(content, dict):
@@ -209,12 +205,12 @@ def _typed(value: object, like: object, where: str, name: str) -> object:
     if isinstance(like, Mapping):
         if value is None:
             return dict(like)
-        raise SettingsError(f"{where}: {name}: found {value!r}, expected keys and values")
+        raise SettingsError(f"{where}: {name}: found {shown(value)}, expected keys and values")
     if isinstance(like, bool):
         # 1.0-era files write switches as numbers.
         if isinstance(value, bool) or value in (0, 1):
             return bool(value)
-        raise SettingsError(f"{where}: {name}: found {value!r}, expected true or false")
+        raise SettingsError(f"{where}: {name}: found {shown(value)}, expected true or false")
     if isinstance(like, str):
         if value is None:
             return ""
@@ -222,13 +218,13 @@ def _typed(value: object, like: object, where: str, name: str) -> object:
         return "off" if value is False else str(value)
     number = _number(value, where, name)
     if isinstance(like, int) and not float(number).is_integer():
-        raise SettingsError(f"{where}: {name}: found {value!r}, expected a whole number")
+        raise SettingsError(f"{where}: {name}: found {shown(value)}, expected a whole number")
     return int(number) if isinstance(like, int) else number
 
 
 def _number(value: object, where: str, name: str) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value:
-        raise SettingsError(f"{where}: {name}: found {value!r}, expected a number")
+        raise SettingsError(f"{where}: {name}: found {shown(value)}, expected a number")
     return value
 
 

@@ -7,13 +7,14 @@ import json
 import re
 import struct
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from ..blendshapes import CHANNELS
+from ..documents import parse
 from ..emotions import EMOTIONS
 from ..errors import FacewaveError, ProviderUnavailableError
 from ..frames import Animation
@@ -22,12 +23,15 @@ from ..outputs.html import as_wav
 from ..parameters import FACE_PARAMETERS
 from ..pipeline import animate
 from ..providers import open_provider, provider_names
-from .guard import App, Guard
+from .guard import App, Guard, Receive
 from .options import stream_settings
 from .stream import Streams
 
 MAX_UPLOAD = 200 << 20
 """Bytes of one clip."""
+
+_LONGEST_NAME = 60
+"""Characters kept of a clip's name; file systems allow 255 bytes."""
 
 
 def create_app(*, origins: tuple[str, ...] = (), token: str = "") -> App:
@@ -151,20 +155,42 @@ async def _export(request: Any) -> Any:
 async def _form(request: Any, folder: Path) -> tuple[Path, Any, str, str]:
     """The clip (kept in `folder` under its own name), settings, provider and file extension of a form."""
     from starlette.exceptions import HTTPException
+    from starlette.requests import Request
 
-    if int(request.headers.get("content-length", 0)) > MAX_UPLOAD:
-        raise HTTPException(413, f"the clip is larger than {MAX_UPLOAD >> 20} MB; use `facewave animate` for it")
-    async with request.form(max_files=1) as form:
+    async with Request(request.scope, _bounded(request.receive)).form(max_files=1) as form:
         clip = form.get("audio")
         if clip is None or isinstance(clip, str):
             raise HTTPException(400, "the form holds no file called audio")
-        path = folder / (Path(clip.filename or "clip.wav").name or "clip.wav")
+        path = folder / _safe_name(clip.filename or "")
         path.write_bytes(await clip.read())
         try:
-            settings = json.loads(str(form.get("settings", "{}")))
-        except json.JSONDecodeError as error:
+            settings = parse(str(form.get("settings", "{}")), "JSON")
+        except ValueError as error:
             raise HTTPException(400, f"settings are not JSON ({error})") from error
         return path, settings, str(form.get("provider", "")), str(form.get("format", ""))
+
+
+def _bounded(receive: Receive) -> Receive:
+    """A body that ends with an error at the limit, whatever length it has announced."""
+    from starlette.exceptions import HTTPException
+
+    left = MAX_UPLOAD
+
+    async def counted() -> MutableMapping[str, Any]:
+        nonlocal left
+        event = await receive()
+        left -= len(event.get("body", b""))
+        if left < 0:
+            raise HTTPException(413, f"the clip is larger than {MAX_UPLOAD >> 20} MB; use `facewave animate` for it")
+        return event
+
+    return counted
+
+
+def _safe_name(name: str) -> str:
+    """A file name that cannot leave its folder, of what a browser calls the clip."""
+    plain = re.sub(r"[^\w .()-]", "_", name.replace("\\", "/").rpartition("/")[2])
+    return plain[-_LONGEST_NAME:].strip(" .") or "clip.wav"
 
 
 def _told_in_words(handler: Callable[[Any], Any]) -> Callable[[Any], Any]:

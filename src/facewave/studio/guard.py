@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,10 +18,14 @@ OPEN_PATHS = ("/static/", "/favicon.ico")
 """Paths that need no token: they hold nothing of the user's."""
 
 
+_OWN_HOST = re.compile(r"(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d+)?", re.IGNORECASE)
+
+
 @dataclass(frozen=True)
 class Guard:
     """ASGI middleware that refuses foreign origins (403) and missing tokens (401) before anything is read.
 
+    Without a token, only the names every machine has for itself are served (`localhost`, 127.x.x.x, [::1]).
     Browsers send `Origin` with every WebSocket and every POST; programs that send none are judged by the token alone.
     """
 
@@ -49,6 +54,10 @@ class Guard:
         return await send({"type": "http.response.body", "body": body})
 
     def _refusal(self, scope: Scope, headers: dict[str, str]) -> tuple[int, str] | None:
+        # A page may point a name of its own at this machine: then its origin is "ours", and the name gives it away.
+        host = headers.get("host")
+        if host is not None and not self.token and not _OWN_HOST.fullmatch(host):
+            return 403, f"host {host} is not this machine's own name; start the studio with --token to serve others"
         origin = headers.get("origin")
         if is_foreign(origin, headers.get("host", ""), self.origins):
             return 403, f"origin {origin} is not allowed; start the studio with --allow-origin {origin}"

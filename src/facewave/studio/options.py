@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..emotions import EmotionSettings, EmotionTrack
-from ..errors import SettingsError
+from ..errors import SettingsError, shown
 from ..streams import StreamSettings
 from ..timing import frame_rate
 
@@ -30,7 +30,7 @@ def stream_settings(values: Any) -> StreamSettings:
         raise SettingsError(f"settings: found {type(values).__name__}, expected a JSON object")
     unknown = sorted(set(values) - set(KEYS))
     if unknown:
-        raise SettingsError(f"settings: unknown key {unknown[0]!r}, expected some of: {', '.join(KEYS)}")
+        raise SettingsError(f"settings: unknown key {shown(unknown[0])}, expected some of: {', '.join(KEYS)}")
     keys = values.get("emotionKeys")
     fps = values.get("fps")
     return StreamSettings(
@@ -64,5 +64,5 @@ def _numbers(values: Any, key: str) -> dict[str, float]:
 
 def _number(value: Any, key: str) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise SettingsError(f"settings: {key} is {value!r}, expected a number")
+        raise SettingsError(f"settings: {shown(key)} is {shown(value)}, expected a number")
     return float(value)

@@ -22,7 +22,6 @@ limit), 1011 (ours) or 1013 (too many streams).
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -30,8 +29,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..audio.resample import StreamResampler
+from ..documents import parse
 from ..emotions import EmotionTrack
-from ..errors import FacewaveError, ProviderError
+from ..errors import FacewaveError, ProviderError, shown
 from ..frames import Frame
 from ..providers import open_provider
 from ..providers.base import Session
@@ -100,7 +100,7 @@ class Streams:
                     await socket.close(1000)
                     return None
                 else:
-                    raise _Refused(1008, f"message type {message.get('type')!r}: expected emotion or end")
+                    raise _Refused(1008, f"message type {shown(message.get('type'))}: expected emotion or end")
                 sent += len(frames)
                 await _send_frames(socket, frames)
         except _Refused as refusal:
@@ -128,7 +128,7 @@ async def _start(socket: Any) -> tuple[Session, StreamResampler, int]:
         raise _Refused(1008, 'the first message must be {"type": "start", "sampleRate": ...}')
     rate = first.get("sampleRate", SAMPLE_RATE)
     if isinstance(rate, bool) or not isinstance(rate, int):
-        raise _Refused(1008, f"sampleRate is {rate!r}, expected a whole number of hertz")
+        raise _Refused(1008, f"sampleRate is {shown(rate)}, expected a whole number of hertz")
     resampler = StreamResampler(rate)
     settings = stream_settings(first.get("settings", {}))
     provider = open_provider(str(first.get("provider", "")))
@@ -155,8 +155,8 @@ async def _next(socket: Any) -> bytes | dict[str, Any]:
     if event.get("bytes") is not None:
         return bytes(event["bytes"])
     try:
-        message = json.loads(event["text"])
-    except json.JSONDecodeError as error:
+        message = parse(event["text"], "JSON")
+    except ValueError as error:
         raise _Refused(1008, f"a text message that is not JSON ({error})") from error
     if not isinstance(message, dict):
         raise _Refused(1008, "a text message that is not a JSON object")

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..blendshapes import canonical, pascal
-from ..emotions import EMOTIONS, EmotionSettings, EmotionTrack
+from ..emotions import EMOTIONS, MAX_KEY_S, EmotionSettings, EmotionTrack
 from ..errors import AudioError, SettingsError
 from ..parameters import face_parameter
 from ..streams import StreamSettings
@@ -191,8 +191,10 @@ def emotion_keys_of(messages: Iterable[EmotionWithTimeCode], notes: list[str]) -
     """
     keys = {}
     for message in messages:
-        if not math.isfinite(message.time_code):
-            raise SettingsError(f"emotion time code: found {message.time_code}, expected seconds")
+        if not abs(message.time_code) <= MAX_KEY_S:
+            raise SettingsError(
+                f"emotion time code: found {message.time_code}, expected seconds, at most {MAX_KEY_S:g}"
+            )
         keys[message.time_code] = emotions_of(message.emotion, notes)
     return keys
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
+from facewave.audio import files
 from facewave.audio.files import audio_files, read_audio
 from facewave.errors import AudioError
 
@@ -103,3 +105,28 @@ def test_a_folder_lists_its_audio(tmp_path: Path) -> None:
     for name in ("b.wav", "a.MP3", "notes.txt"):
         (tmp_path / name).touch()
     assert [path.name for path in audio_files(tmp_path)] == ["a.MP3", "b.wav"]
+
+
+def test_a_header_that_announces_the_impossible_reserves_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "bomb.flac"
+    soundfile.write(path, tone(1600, 1), 16000)
+    data = bytearray(path.read_bytes())
+    # 36 bits of the stream description hold the number of samples: 2**36 - 1 would be 256 GB.
+    data[21] |= 0x0F
+    data[22:26] = b"\xff" * 4
+    path.write_bytes(data)
+    # Whether the decoder gives what there is or nothing at all is its own business.
+    with contextlib.suppress(AudioError):
+        assert len(read_audio(path).samples) <= 1600
+
+
+def test_blocks_make_the_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    samples = tone(5000, 2)
+    soundfile.write(tmp_path / "a.flac", samples, 16000)
+    whole = read_audio(tmp_path / "a.flac").samples
+    monkeypatch.setattr(files, "_BLOCK", 333)
+    np.testing.assert_array_equal(read_audio(tmp_path / "a.flac").samples, whole)
+    assert whole.shape == samples.shape
+    monkeypatch.setattr(files, "MAX_VALUES", 9000)
+    with pytest.raises(AudioError, match="found more than 9000 samples"):
+        read_audio(tmp_path / "a.flac")

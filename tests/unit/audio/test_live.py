@@ -113,3 +113,29 @@ def test_a_growing_file_is_followed_until_it_rests(tmp_path: Path) -> None:
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(AudioError, match=r"none\.wav: cannot be opened"):
         GrowingFile(tmp_path / "none.wav")
+
+
+def test_what_a_wav_header_announces_is_passed_over_and_not_kept() -> None:
+    class Endless:
+        """A chunk of four gigabytes, given as fast as it is asked for."""
+
+        largest = 0
+        first = b"RIFF\0\0\0\0WAVELIST\xfe\xff\xff\xff"
+
+        def read1(self, size: int, /) -> bytes:
+            if self.first:
+                piece, self.first = self.first[:size], self.first[size:]
+                return piece
+            self.largest = max(self.largest, size)
+            self.given = getattr(self, "given", 0) + size
+            return bytes(size) if self.given < 50_000_000 else b""
+
+    source = Endless()
+    with pytest.raises(AudioError, match="ended inside the wav header"):
+        PcmStream(source)
+    assert source.largest <= 1 << 16
+
+
+def test_a_rate_that_no_sound_has_is_refused() -> None:
+    with pytest.raises(AudioError, match="sample rate of 900000 Hz"):
+        PcmStream(io.BytesIO(wav(b"", 1, 1, 900_000, 16)))

@@ -213,7 +213,11 @@ class _Folder:
         return [self.inside(name, f"{key}[{index}]") for index, name in enumerate(self.entry.texts(key))]
 
     def inside(self, name: str, key: str) -> Path:
-        """A named file's path. Decided by the words alone: the hub's cache links its files from elsewhere."""
+        """A named file's path: inside the folder by its words, and by where links lead.
+
+        Links into the store of blobs beside it are how the hub's cache keeps a folder. A user's own folder may name
+        files elsewhere by absolute paths.
+        """
         if not name or "\0" in name:
             raise ModelFormatError(f"{self.entry.path}: key {key!r}: found {name!r}, expected a file name")
         absolute = os.path.isabs(name)
@@ -222,7 +226,20 @@ class _Folder:
             raise ModelFormatError(
                 f"{self.entry.path}: key {key!r}: found {name!r}, expected a file inside the model's folder"
             )
-        return self.path / name
+        path = self.path / name
+        if not absolute and not any(path.resolve().is_relative_to(place) for place in self._places()):
+            raise ModelFormatError(
+                f"{self.entry.path}: key {key!r}: {name!r} is a link to {path.resolve()}, expected a file inside the "
+                "model's folder; copy the file there"
+            )
+        return path
+
+    def _places(self) -> tuple[Path, ...]:
+        """Folders in which a model's files may be."""
+        own = self.path.resolve()
+        # REPOSITORY/snapshots/COMMIT/model.json is a link to REPOSITORY/blobs/HASH.
+        hub = self.path.absolute().parent
+        return (own, hub.parent.resolve() / "blobs") if hub.name == "snapshots" else (own,)
 
     def network(self) -> Path:
         """The ONNX file. `networkPath` normally names the TensorRT engine that a user of the SDK builds beside it."""
@@ -231,7 +248,8 @@ class _Folder:
         candidates += [path for path in (named.with_suffix(".onnx"), named.parent / "network.onnx") if path != named]
         for candidate in candidates:
             if candidate.is_file():
-                return candidate
+                inside = candidate.is_relative_to(self.path)
+                return self.inside(str(candidate.relative_to(self.path)), "networkPath") if inside else candidate
         tried = ", ".join(str(path) for path in dict.fromkeys(candidates))
         raise ModelNotFoundError(
             f"{self.entry.path}: key 'networkPath': found {self.entry.values['networkPath']!r} but no ONNX network; "

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from ....documents import parse
 from ....errors import ModelFormatError, ModelNotFoundError
 
 _MAX_BYTES = 64 << 20
@@ -132,8 +133,8 @@ def read_json(path: Path) -> JsonObject:
     except (OSError, UnicodeDecodeError) as error:
         raise ModelFormatError(f"{path}: cannot be read as UTF-8 text ({error})") from error
     try:
-        values = json.loads(text, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
+        values = parse(text, "JSON")
+    except ValueError as error:
         raise ModelFormatError(f"{path}: is not JSON ({error})") from error
     if not isinstance(values, dict):
         raise ModelFormatError(f"{path}: found {_short(values)} at the top, expected an object {{...}}")
@@ -149,10 +150,6 @@ def same_length(path: Path, lists: Sequence[tuple[str, int]]) -> None:
     if len({length for _, length in lists}) > 1:
         found = ", ".join(f"{name} has {length}" for name, length in lists)
         raise ModelFormatError(f"{path}: {found} entries, expected the same number in each")
-
-
-def _refuse_constant(name: str) -> float:
-    raise ValueError(f"found {name}, expected a finite number")
 
 
 def _short(value: Any) -> str:

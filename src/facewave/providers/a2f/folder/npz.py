@@ -1,31 +1,20 @@
 """Array files (`.npz`) of a model folder, read without pickle; every error names the file and the array.
 
-An `.npz` is a zip archive of `.npy` members, stored or deflated. Numbers are converted to the type that the format
+Numbers are converted to the type that the format
 asks for where their kind is right (float64 to float32, int64 to int32), and refused otherwise.
 """
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from pathlib import Path
 from types import TracebackType
 from typing import NoReturn
 
 import numpy as np
-from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 
+from ....archives import ArchiveError, ArrayArchive
 from ....errors import ModelFormatError, ModelNotFoundError
-
-_MAX_BYTES = 8 << 30
-"""Unpacked size of all arrays of a file; the largest published one has about 0.2 GB."""
-
-_MAX_RATIO = 2000
-"""Packed to unpacked; deflate reaches about 1000 on zeros, so more is a made-up size."""
-
-
-_DAMAGED = (zipfile.BadZipFile, zlib.error)
 
 
 class ArrayFile:
@@ -42,22 +31,11 @@ class ArrayFile:
         if path.suffix != ".npz":
             raise ModelFormatError(f"{path}: found the ending {path.suffix!r}, expected an array file ending in '.npz'")
         try:
-            with zipfile.ZipFile(path) as archive:
-                members = archive.infolist()
-            opened = np.load(path, allow_pickle=False)
+            self._arrays = ArrayArchive(path)
         except FileNotFoundError as error:
             raise ModelNotFoundError(f"{path}: no such file, expected an array file (.npz)") from error
-        except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError) as error:
+        except (OSError, ArchiveError) as error:
             raise ModelFormatError(f"{path}: is not an array file (.npz): {error}") from error
-        assert isinstance(opened, NpzFile)
-        self._arrays: NpzFile = opened
-        unpacked, packed = sum(m.file_size for m in members), sum(m.compress_size for m in members)
-        if unpacked > _MAX_BYTES or unpacked > _MAX_RATIO * max(packed, 1024):
-            self._arrays.close()
-            raise ModelFormatError(
-                f"{path}: its {packed} bytes would unpack to {unpacked}, expected at most {_MAX_BYTES} and {_MAX_RATIO}"
-                " times the packed size"
-            )
 
     def __enter__(self) -> ArrayFile:
         return self
@@ -68,12 +46,12 @@ class ArrayFile:
         self._arrays.close()
 
     def __contains__(self, name: str) -> bool:
-        return name in self._arrays.files
+        return name in self._arrays.names
 
     @property
     def names(self) -> list[str]:
         """Names of the arrays."""
-        return list(self._arrays.files)
+        return self._arrays.names
 
     def vertices(self, name: str) -> NDArray[np.float32]:
         """Shape (3 V,): flat x, y, z of V vertices, stored as (V, 3) or flat."""
@@ -119,14 +97,14 @@ class ArrayFile:
             self._refuse(name, f"{found} values", f"{expected} ({reason})")
 
     def _array(self, name: str, kinds: str, expected: str) -> NDArray[np.generic]:
-        if name not in self._arrays.files:
+        if name not in self._arrays.names:
             raise ModelFormatError(f"{self.path}: array {name!r} is missing, expected {expected}")
         try:
-            values: NDArray[np.generic] = self._arrays[name]
-        except (ValueError, OSError, EOFError, KeyError, MemoryError, NotImplementedError, *_DAMAGED) as error:
+            values = self._arrays.read(name)
+        except ArchiveError as error:
             raise ModelFormatError(f"{self.path}: array {name!r} cannot be read: {error}") from error
-        if not isinstance(values, np.ndarray) or values.dtype.kind not in kinds:
-            self._refuse(name, f"type {getattr(values, 'dtype', 'raw bytes')}", expected)
+        if values.dtype.kind not in kinds:
+            self._refuse(name, f"type {values.dtype}", expected)
         return values
 
     def _refuse(self, name: str, found: str, expected: str) -> NoReturn:

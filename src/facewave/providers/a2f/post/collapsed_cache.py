@@ -10,7 +10,6 @@ import contextlib
 import hashlib
 import os
 import tempfile
-import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from ....archives import ArchiveError, ArrayArchive
 from .collapsed import CollapsedSkin, CollapsedTongue, SkinProjection, TongueProjection
 
 _FORMAT = 1
@@ -87,10 +87,9 @@ class CollapsedCache:
 
 def _load(kind: type[_Entry], path: Path) -> _Entry | None:
     try:
-        # Opened here: on a damaged file numpy would leave its own handle open.
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            return _entry(kind, archive)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        with ArrayArchive(path) as archive:
+            return _entry(kind, {name: archive.read(name) for name in archive.names})
+    except (OSError, ArchiveError, KeyError):
         return None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 from collections.abc import Callable
@@ -12,9 +13,9 @@ import numpy as np
 import onnx
 import pytest
 
+from facewave import archives
 from facewave.errors import ModelError, ModelFormatError, ModelNotFoundError, ProviderUnavailableError
 from facewave.inference.onnx import load_network
-from facewave.providers.a2f.folder import npz
 from facewave.providers.a2f.folder.bundle import DiffusionBundle, EmotionBundle, RegressionBundle, load_bundle
 from facewave.providers.a2f.folder.network import check_network, diffusion_steps
 from facewave.providers.a2f.folder.validate import validate
@@ -567,6 +568,50 @@ def test_absolute_paths_load_unless_the_folder_came_over_a_network(copy: Callabl
         load_bundle(folder, confined=True)
 
 
+@pytest.mark.parametrize("name", ["../../../etc/passwd", "a/../../x.npz", "/etc/passwd", "", "a\0b"])
+@pytest.mark.parametrize("key", ["networkInfoPath", "networkPath", "modelDataPath", "modelConfigPath"])
+def test_a_pulled_folder_names_nothing_outside_itself(copy: Callable[[str], Path], key: str, name: str) -> None:
+    folder = copy("regression")
+    edit_json(folder / "model.json", key, value=name)
+    with pytest.raises(ModelFormatError, match=rf"key '{key}'.*expected a file"):
+        load_bundle(folder, confined=True)
+
+
+@pytest.mark.skipif(not hasattr(os, "symlink") or os.name == "nt", reason="links need rights on this system")
+@pytest.mark.parametrize("file", ["model_data.npz", "network.onnx", "network_info.json"])
+def test_a_link_out_of_the_folder_is_refused(copy: Callable[[str], Path], tmp_path: Path, file: str) -> None:
+    folder = copy("regression")
+    (folder / file).rename(tmp_path / file)
+    (folder / file).symlink_to(tmp_path / file)
+    with pytest.raises(ModelFormatError, match="is a link to"):
+        validate(load_bundle(folder))
+
+
+@pytest.mark.skipif(not hasattr(os, "symlink") or os.name == "nt", reason="links need rights on this system")
+def test_a_folder_in_the_cache_of_the_hub_loads(copy: Callable[[str], Path], tmp_path: Path) -> None:
+    snapshot, blobs = tmp_path / "repository" / "snapshots" / "5e1f", tmp_path / "repository" / "blobs"
+    snapshot.mkdir(parents=True)
+    blobs.mkdir()
+    for number, path in enumerate(sorted(copy("regression").iterdir())):
+        path.rename(blobs / str(number))
+        (snapshot / path.name).symlink_to(Path("..") / ".." / "blobs" / str(number))
+    validate(load_bundle(snapshot))
+
+
+def test_a_network_reads_no_weights_from_outside_its_folder(copy: Callable[[str], Path], tmp_path: Path) -> None:
+    folder = copy("regression")
+    model = onnx.load(folder / "network.onnx")
+    (tmp_path / "secret.bin").write_bytes(bytes(4 * 64 * 24))
+    weights = model.graph.initializer[0]
+    weights.ClearField("raw_data")
+    weights.data_location = onnx.TensorProto.EXTERNAL
+    entry = weights.external_data.add()
+    entry.key, entry.value = "location", "../secret.bin"
+    (folder / "network.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(ModelFormatError, match="ONNX Runtime cannot load it"):
+        validate(load_bundle(folder))
+
+
 def test_any_name_of_the_entry_point(copy: Callable[[str], Path]) -> None:
     folder = copy("emotion")
     (folder / "model.json").rename(folder / "other.json")
@@ -585,10 +630,10 @@ def test_an_archive_that_unpacks_to_too_much_is_refused(
 ) -> None:
     folder = copy("regression")
     np.savez_compressed(folder / "model_data.npz", shapes_mean_skin=np.zeros(300_000, np.float32))
-    monkeypatch.setattr(npz, "_MAX_BYTES", 1_000_000)
+    monkeypatch.setattr(archives, "MAX_BYTES", 1_000_000)
     bundle = load_bundle(folder)
     assert isinstance(bundle, RegressionBundle)
-    with pytest.raises(ModelFormatError, match=r"would unpack to 12\d{5}, expected at most 1000000"):
+    with pytest.raises(ModelFormatError, match=r"would unpack to 12\d{5} in 1 arrays, expected at most 1000000"):
         bundle.identity.load()
 
 
