@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from facewave.blendshapes import CHANNELS
 from facewave.errors import AnimationFileError, OutputError
 from facewave.frames import Animation, StreamInfo
+from facewave.outputs import read_animation
 from facewave.outputs.gltf import glb as glb_format
 from tests.avatars import FACE_SHAPES, a_take, avatar_parts, glb, glb_parts, validator_issues
 
@@ -367,3 +368,14 @@ def test_any_json_inside_gives_only_an_animation_file_error(
 def test_a_take_without_frames_is_refused(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="no frames"):
         Animation(StreamInfo(Fraction(60)), np.zeros((0, 68), np.float32)).save(tmp_path / "a.glb")
+
+
+def test_a_target_of_another_name_is_read_where_it_is_asked_for(tmp_path: Path) -> None:
+    path = tmp_path / "take.glb"
+    original = Animation(StreamInfo(Fraction(30), CHANNELS), np.random.default_rng(0).random((5, 68), np.float32))
+    original.save(path)
+    path.write_bytes(path.read_bytes().replace(b'"jawOpen"', b'"chinDro"'))
+    assert "chinDro" not in Animation.load(path).channels
+    read = read_animation(path, keep={"chinDro"})
+    np.testing.assert_allclose(read.channel("chinDro"), original.channel("jawOpen"), atol=1e-6)
+    assert len(read.channels) == 68

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...blendshapes import CHANNELS
+from ...blendshapes import CHANNELS, INDEX
 from ...errors import SettingsError
 from ...frames import Animation, StreamInfo
 from ...timing import frame_rate
@@ -126,7 +126,7 @@ def frames_of(document: Document, told: dict[str, Any], found: Mapping[str, tupl
     Raises:
         AnimationFileError: An animation too long to sample.
     """
-    names = tuple(name for name in CHANNELS if name in found)
+    names = (*(name for name in CHANNELS if name in found), *(name for name in found if name not in INDEX))
     first = found[names[0]][0].times
     same = all(np.array_equal(found[name][0].times, first) for name in names)
     rate = _noted_rate(told) or _rate(

@@ -16,7 +16,7 @@ Source: VRM consortium, VRMC_vrm_animation-1.0; the poses follow the bundled mod
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from itertools import combinations
 from typing import Any
 
@@ -164,7 +164,7 @@ def expression_names(avatar: Document) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def expressions_animation(document: Document) -> Animation | None:
+def expressions_animation(document: Document, keep: Collection[str] = ()) -> Animation | None:
     """The custom expressions with ARKit names of a VRMA's first animation; None where it animates none.
 
     Raises:
@@ -180,6 +180,7 @@ def expressions_animation(document: Document) -> Animation | None:
     }
     names = list(nodes)
     wanted = {nodes[names[i]]: channel for i, channel in match_shapes(names).items()}
+    wanted |= {nodes[name]: name for name in names if name in keep}
     for entry in document.objects("animations")[:1]:
         found: dict[str, tuple[Curve, int]] = {}
         for channel in document.inner(entry, "channels", "an animation"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import IO
 
@@ -30,8 +31,8 @@ def recognises(head: bytes) -> bool:
     return head.startswith(MAGIC)
 
 
-def read(path: Path, data: bytes) -> Animation:
-    """Read the animation of named morph targets in a file, or of the expressions of a VRMA.
+def read(path: Path, data: bytes, keep: Collection[str] = ()) -> Animation:
+    """Read the animation of named morph targets in a file, or of the expressions of a VRMA; those in `keep` too.
 
     Raises:
         AnimationFileError: Says what of the file is wrong, or that nothing in it is animated.
@@ -39,9 +40,9 @@ def read(path: Path, data: bytes) -> Animation:
     document = open_document(str(path), data, path.parent)
     extensions = document.content.get("extensions")
     if isinstance(extensions, dict) and EXTENSION in extensions:
-        found, what = expressions_animation(document), "custom expressions"
+        found, what = expressions_animation(document, keep), "custom expressions"
     else:
-        found, what = weights_animation(document), "morph targets"
+        found, what = weights_animation(document, keep), "morph targets"
     if found is None:
         raise AnimationFileError(f"{path}: no animation in it moves {what} with ARKit names such as jawOpen")
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -138,19 +139,20 @@ def _table(animation: Animation, found: dict[int, str], rest: list[float]) -> ND
     return table
 
 
-def weights_animation(document: Document) -> Animation | None:
+def weights_animation(document: Document, keep: Collection[str] = ()) -> Animation | None:
     """The file's animation of named morph targets: the last one facewave wrote, else the one that moves most of them.
 
     Some programs write an animation for each mesh; those that end when it does are taken for parts of the same take.
+    Targets named in `keep` come along under their own names.
 
     Raises:
         AnimationFileError: Sizes that do not fit, or an animation that cannot be sampled.
     """
     animations = document.objects("animations")
     for entry in reversed([entry for entry in animations if note(entry)]):
-        if found := _curves(document, entry):
+        if found := _curves(document, entry, keep):
             return frames_of(document, note(entry), found)
-    others = sorted((_curves(document, entry) for entry in animations), key=len, reverse=True)
+    others = sorted((_curves(document, entry, keep) for entry in animations), key=len, reverse=True)
     if not others or not others[0]:
         return None
     whole = dict(others[0])
@@ -165,7 +167,7 @@ def _end(found: dict[str, tuple[Curve, int]]) -> float:
     return max((float(keys.times[-1]) for keys, _ in found.values()), default=math.inf)
 
 
-def _curves(document: Document, animation: dict[str, Any]) -> dict[str, tuple[Curve, int]]:
+def _curves(document: Document, animation: dict[str, Any], keep: Collection[str]) -> dict[str, tuple[Curve, int]]:
     """Channel -> the curve that moves it and the column in it; of several nodes the first."""
     found: dict[str, tuple[Curve, int]] = {}
     for channel in document.inner(animation, "channels", "an animation"):
@@ -173,7 +175,9 @@ def _curves(document: Document, animation: dict[str, Any]) -> dict[str, tuple[Cu
         if not isinstance(target, dict) or target.get("path") != "weights" or target.get("node") is None:
             continue
         mesh = document.item("meshes", document.item("nodes", target["node"]).get("mesh"))
-        shapes = match_shapes(shape_names(mesh), _ALL - found.keys())
+        names = shape_names(mesh)
+        shapes = {column: name for column, name in enumerate(names) if name in keep and name not in found}
+        shapes |= {i: name for i, name in match_shapes(names, _ALL - found.keys()).items() if i not in shapes}
         if shapes:
             keys = curve(document, animation, channel.get("sampler"), n_targets(mesh))
             found.update((name, (keys, column)) for column, name in shapes.items())
