@@ -24,12 +24,12 @@ from facewave.emotions import EMOTIONS
 from facewave.parameters import FACE_PARAMETERS
 from facewave.providers.embedded.articulation import PARAMETERS, to_blendshapes
 
+from .head.contact_sheet import cell as picture
 from .head.contact_sheet import render
-from .head.limits import limited
 
 ROOT = Path(__file__).resolve().parents[1]
 FPS = Fraction(60)
-CELL = 150
+CELL = 170
 STEP_FRAMES = 6
 """Frames after the mouth has opened at which smoothing is shown: 100 ms."""
 
@@ -43,9 +43,8 @@ def mouth(**values: float) -> NDArray[np.float32]:
 
 
 def cell(label: str, weights: NDArray[np.float32], view: str = "near") -> dict[str, Any]:
-    """One picture: weights of shape (68,), under the head's own limits."""
-    shown = {name: float(np.clip(weights[INDEX[name]], 0, 1)) for name in CHANNELS}
-    return {"label": label, "weights": limited(shown), "view": view}
+    """One picture: weights of shape (68,); the viewer applies the head's own limits."""
+    return picture(label, {name: float(np.clip(weights[INDEX[name]], 0, 1)) for name in CHANNELS}, view)
 
 
 def emotion_cells() -> list[dict[str, Any]]:
