@@ -20,7 +20,7 @@ path = sys.argv[1] if len(sys.argv) > 1 else str(resources.files("facewave") / "
 with (
     Runtime() as runtime,
     AudioCurveSource(
-        on_started=lambda: print("started"), on_ended=lambda ending: print("ended:", ending.reason)
+        on_started=lambda: print("started"), on_ended=lambda ending: print(f"ended: {ending.reason}")
     ) as character,
 ):
     delivery = runtime.start_file(character, path, emotion={"joy": 0.6})

@@ -16,7 +16,7 @@ piece = speech.sample_rate // 10
 
 with (
     Runtime() as runtime,
-    AudioCurveSource(device="null", on_ended=lambda ending: print("ended:", ending.reason)) as character,
+    AudioCurveSource(device="null", on_ended=lambda ending: print(f"ended: {ending.reason}")) as character,
 ):
     runtime.override_burst_mode("burst")  # The service is faster than speech; the character shall have it at once.
     for start in range(0, len(speech.samples), piece):

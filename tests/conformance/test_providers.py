@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -50,7 +51,19 @@ def _local() -> Provider:
     return open_provider("LocalA2F-Mark-AR", FacewaveSettings(models=models))
 
 
+def _example() -> Provider:
+    path = Path(__file__).resolve().parents[2] / "examples" / "30_custom_provider" / "facewave_loudness.py"
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    provider: Provider = module.make_provider(FacewaveSettings())
+    return provider
+
+
 SUBJECTS = {
+    "example": Subject(_example, 0.0),
     "LocalA2F-Mark-AR": Subject(_local, 1e-5),
     "Embedded": Subject(lambda: open_provider("Embedded"), 2e-5),
     "replay": Subject(_replayed, 0.0),
