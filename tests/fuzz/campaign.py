@@ -128,7 +128,8 @@ def _lines(process: subprocess.Popen[str]) -> Iterator[str]:
             raise TimeoutError from None
         if line is None:
             return
-        yield line
+        if line.startswith("{"):  # native libraries may print words of their own between reports
+            yield line
 
 
 def _read_current(path: Path) -> tuple[str, bytes]:
