@@ -26,14 +26,17 @@ import soundfile
 import yaml
 from typer.testing import CliRunner
 
+import facewave
+from facewave.channel_maps import read_channel_map
 from facewave.cli import app
 from facewave.settings import load_settings
 from tests.test_docs import COMMANDS, PAGES, ROOT
 from tools.documentation import COPIED, generated_pages, navigation, relinked
 
 _BLOCK = re.compile(r"(?:<!-- not run: ([^\n]+) -->\n+)?^```([\w-]*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+_ASSIGNMENT = re.compile(r"[A-Z_][A-Z0-9_]*=\S*")
 
-LANGUAGES = {"sh", "python", "toml", "yaml", "json", "text", ""}
+LANGUAGES = {"sh", "python", "js", "toml", "yaml", "json", "text", ""}
 PROGRAMS = {
     "facewave", "pip", "pipx", "uv", "uvx", "git", "cd", "make", "export", "ffmpeg", "docker", "kubectl", "curl",
     "grpcurl", "npm", "python", "apt-get", "blender", "haproxy", "helm",
@@ -93,11 +96,14 @@ def test_python_runs(block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     samples, _ = soundfile.read(demo_clip, dtype="float32")
     for name in ("speech.wav", "hello.wav"):
         soundfile.write(tmp_path / name, samples[: 16_000 * 2], 16_000)
+    for name in re.findall(r'"([\w.]+\.(?:csv|json))"', block.text):
+        facewave.animate(samples[:16_000], output=name)
     shown: list[Any] = []
     names = {
         "microphone": lambda: np.array_split(samples[: 16_000 * 2], 10),
         "show": lambda *values: shown.append(values),
         "draw": shown.append,
+        "viseme_received": lambda *values: shown.append(values),
     }
     exec(compile(block.text, block.page.name, "exec"), names)
     assert shown or "show(" not in block.text
@@ -108,7 +114,9 @@ def test_shell_lines_call_programs_that_exist(block: Block) -> None:
     targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
     for line in block.text.replace("\\\n", " ").splitlines():
         for part in re.split(r"&&|\||;", line.partition(" #")[0]):
-            words = [word for word in shlex.split(part, comments=True) if not re.fullmatch(r"[A-Z_]+=\S*", word)]
+            words = [
+                word for word in shlex.split(part, comments=True) if not re.fullmatch(r"[A-Z_][A-Z0-9_]*=\S*", word)
+            ]
             if not words:
                 continue
             program = words[0].rpartition("/")[2]
@@ -142,7 +150,10 @@ def test_the_quickstart_runs_as_it_stands(
 @pytest.mark.parametrize("block", of("toml"), ids=str)
 def test_toml_is_read(block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     table = tomllib.loads(block.text)
-    if "project" not in table:  # facewave.toml; else a package's own file
+    if "channels" in table:
+        (tmp_path / "map.toml").write_text(block.text, encoding="utf-8")
+        assert read_channel_map(tmp_path / "map.toml")
+    elif "project" not in table:  # facewave.toml; else a package's own file
         monkeypatch.setenv("NVIDIA_API_KEY", "nvapi-x")
         (tmp_path / "facewave.toml").write_text(block.text, encoding="utf-8")
         load_settings(tmp_path / "facewave.toml", {})

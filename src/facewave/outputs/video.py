@@ -10,12 +10,15 @@ import base64
 import io
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from types import FrameType
 from typing import IO, Any
 
 from ..errors import OutputError
@@ -118,7 +121,7 @@ def _pictures(animation: Animation, folder: Path) -> Iterator[Iterator[bytes]]:
     html.write(silent, page)
     page_file.write_bytes(page.getvalue())
     browser: Any = None
-    with sync_playwright() as driver:
+    with _interrupts() as interrupted, sync_playwright() as driver:
         try:
             try:
                 browser = driver.chromium.launch(
@@ -128,6 +131,7 @@ def _pictures(animation: Animation, folder: Path) -> Iterator[Iterator[bytes]]:
                     handle_sigint=False,
                 )
             except Error as error:
+                interrupted()
                 raise OutputError(
                     "video: no Chromium could be started; install one (apt install chromium, or playwright install "
                     f"chromium): {str(error).splitlines()[0]}"
@@ -135,11 +139,41 @@ def _pictures(animation: Animation, folder: Path) -> Iterator[Iterator[bytes]]:
             try:
                 yield _drawn(browser, page_file, len(animation))
             except Error as error:
+                interrupted()
                 raise OutputError(f"video: the browser failed ({str(error).splitlines()[0]})") from error
         finally:
             if browser is not None:
                 with suppress(Error):  # Ctrl-C reaches the browser's driver too: it may be gone already.
                     browser.close()
+
+
+@contextmanager
+def _interrupts() -> Iterator[Callable[[], None]]:
+    """Gives a check that raises KeyboardInterrupt if Ctrl-C came meanwhile.
+
+    Ctrl-C reaches the browser's driver too, whose end may be noticed before, or instead of, the exception.
+    """
+    came = False
+    before = signal.getsignal(signal.SIGINT)
+
+    def note(number: int, frame: FrameType | None) -> None:
+        nonlocal came
+        came = True
+        if callable(before):
+            before(number, frame)
+
+    def check() -> None:
+        if came:
+            raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():  # Only there do signals arrive.
+        yield check
+        return
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield check
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _drawn(browser: Any, page_file: Path, frames: int) -> Iterator[bytes]:
