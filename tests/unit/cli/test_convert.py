@@ -18,8 +18,9 @@ from facewave.frames import StreamInfo
 from facewave.outputs import FORMATS
 
 RUN = CliRunner()
-ABSENT = {".parquet"} if find_spec("pyarrow") is None else set()
-ROWS = [row for row in FORMATS if row.extension not in ABSENT]
+NEEDS = {".parquet": "pyarrow", ".usda": "pxr", ".usdc": "pxr"}
+ABSENT = {extension for extension, package in NEEDS.items() if find_spec(package) is None}
+ROWS = [row for row in FORMATS if row.extension not in ABSENT and not row.slow]
 
 
 def take(frames: int = 90, fps: int = 60, seed: int = 1) -> Animation:
