@@ -63,20 +63,29 @@ def read(path: Path, data: bytes, keep: Collection[str] = ()) -> Animation:
         if name not in arrays:
             raise AnimationFileError(f"{path}: array {name!r} is missing, found {', '.join(sorted(arrays)) or 'none'}")
     names, ratio = arrays["channels"], arrays["frame_rate"]
-    if names.ndim != 1 or names.dtype.kind != "U" or len({*names.tolist()}) != len(names):
+    channels = _texts(path, "channels", names)
+    if names.ndim != 1 or names.dtype.kind != "U" or len({*channels}) != len(channels):
         raise AnimationFileError(f"{path}: array 'channels': found {_kind(names)}, expected a list of different names")
-    channels = tuple(str(name) for name in names)
     weights = _table(path, "weights", arrays["weights"], len(channels))
     if ratio.shape != (2,) or ratio.dtype.kind not in "iu" or ratio[1] == 0:
         raise AnimationFileError(f"{path}: array 'frame_rate': found {_kind(ratio)}, expected two whole numbers")
     tracks = [_table(path, name, arrays[name], n) if name in arrays else None for name, n in _TRACKS.items()]
-    audio = str(arrays["audio"]) if "audio" in arrays and arrays["audio"].dtype.kind == "U" else ""
-    provider = str(arrays["provider"]) if "provider" in arrays and arrays["provider"].dtype.kind == "U" else ""
+    audio, provider = (
+        "".join(_texts(path, name, arrays[name])[:1]) if name in arrays else "" for name in ("audio", "provider")
+    )
     try:
         rate = frame_rate(Fraction(int(ratio[0]), int(ratio[1])))
         return Animation(StreamInfo(rate, channels, Path(audio) if audio else None, provider), weights, *tracks)
     except SettingsError as error:
         raise AnimationFileError(f"{path}: {error}") from error
+
+
+def _texts(path: Path, name: str, values: NDArray[Any]) -> tuple[str, ...]:
+    """The texts of an array; none of one that holds no text."""
+    try:
+        return tuple(values.ravel().tolist()) if values.dtype.kind == "U" else ()
+    except (ValueError, SystemError) as error:  # Which of them, for no character of Unicode, depends on Python.
+        raise AnimationFileError(f"{path}: array {name!r} holds what is no text ({error})") from error
 
 
 def _table(path: Path, name: str, values: NDArray[Any], columns: int) -> NDArray[np.float32]:
