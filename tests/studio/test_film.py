@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import wave
 from fractions import Fraction
@@ -90,8 +91,8 @@ def test_sound_that_is_none_is_the_encoders_error_and_leaves_no_file(tmp_path: P
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals to send")
 def test_ctrl_c_leaves_nothing(tmp_path: Path, demo_clip: Path) -> None:
     pytest.importorskip("playwright", reason="the extra `video` is not installed")
-    scratch, target = tmp_path / "scratch", tmp_path / "out" / "film.mp4"
-    scratch.mkdir()
+    # A short path: Chromium puts a socket there, whose name may have a hundred letters.
+    scratch, target = Path(tempfile.mkdtemp(prefix="film")), tmp_path / "out" / "film.mp4"
     target.parent.mkdir()
     process = subprocess.Popen(
         [sys.executable, "-m", "facewave", "animate", str(demo_clip), "-o", str(target)],
@@ -110,6 +111,7 @@ def test_ctrl_c_leaves_nothing(tmp_path: Path, demo_clip: Path) -> None:
     assert "Traceback" not in error
     assert list(target.parent.iterdir()) == []
     assert list(scratch.glob("facewave-*")) == []
+    shutil.rmtree(scratch, ignore_errors=True)
 
 
 def test_without_ffmpeg_the_error_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
