@@ -140,7 +140,7 @@ def test_a_reader_that_goes_away_does_not_stop_the_rest(take: Path) -> None:
         (["play", "nothing.csv"], 1, "nothing.csv: cannot be read"),
         (["play", "TAKE", "--to", "unreal"], 1, "'unreal': not the address of a live output"),
         (["play", "TAKE", "--to", "osc://127.0.0.1"], 1, "has no port"),
-        (["live", "-", "--to", "vmc://127.0.0.1?fps=0"], 1, "frame rate: found 0"),
+        (["live", "-", "--to", "vmc://127.0.0.1?fps=0"], 1, "frame rate: found '0'"),
         (["play", "speech.wav", "--audio", "other.wav"], 2, "is audio itself"),
     ],
 )
