@@ -11,7 +11,7 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-from ..blendshapes import INDEX, MIRRORED_PAIRS
+from ..blendshapes import CHANNELS, INDEX, MIRRORED_PAIRS
 from .waves import SlowWaves
 
 _REGIONS = ("brow", "eye", "cheek", "nose", "mouth")
@@ -23,8 +23,11 @@ _SHIFT = 0.075
 """How far that share wanders."""
 
 _PAIRS = [(left, right) for left, right in MIRRORED_PAIRS if not left.startswith(_TOGETHER)]
-_LEFT, _RIGHT = (np.array([INDEX[pair[side]] for pair in _PAIRS]) for side in (0, 1))
-_REGION_OF = np.array([next(i for i, start in enumerate(_REGIONS) if left.startswith(start)) for left, _ in _PAIRS])
+_SIDES = np.zeros((len(_REGIONS), len(CHANNELS)), np.float32)
+"""Shape (5, 68): 1 for the left channels of a region, -1 for its right ones."""
+for _left, _right in _PAIRS:
+    _region = next(i for i, start in enumerate(_REGIONS) if _left.startswith(start))
+    _SIDES[_region, [INDEX[_left], INDEX[_right]]] = 1, -1
 
 
 class Asymmetry:
@@ -40,10 +43,6 @@ class Asymmetry:
     def __call__(self, weights: NDArray[np.float32]) -> NDArray[np.float32]:
         """Consecutive frames, shape (frames, 68), with one side ahead of the other."""
         first, self._frame = self._frame, self._frame + len(weights)
-        lean = (self._lean + _SHIFT * self._waves(first, len(weights)))[:, _REGION_OF].astype(np.float32)
-        out = weights.copy()
-        left, right = weights[:, _LEFT], weights[:, _RIGHT]
+        lean = (self._lean + _SHIFT * self._waves(first, len(weights))).astype(np.float32) @ _SIDES
         # No side beyond the full shape: a smile at 1 stays at 1.
-        out[:, _LEFT] = np.minimum(left * (1 + lean), np.maximum(left, 1))
-        out[:, _RIGHT] = np.minimum(right * (1 - lean), np.maximum(right, 1))
-        return out
+        return np.asarray(np.minimum(weights * (1 + lean), np.maximum(weights, 1)), np.float32)

@@ -118,10 +118,10 @@ def _pose_matrix() -> NDArray[np.float32]:
 POSES = _pose_matrix()
 """Shape (10, 68): weights that each emotion adds at full strength."""
 
-_LIFTS_UPPER = np.array([name.startswith(_LIFTING) for name in CHANNELS])
+_LIFTS_UPPER = np.array([name.startswith(_LIFTING) for name in CHANNELS], np.float32)
 _JAW, _CHIN = INDEX["jawOpen"], INDEX["mouthShrugLower"]
 _SNEER = [INDEX["noseSneerLeft"], INDEX["noseSneerRight"]]
-_LOWERS = np.array([name.startswith(_LOWERING) for name in CHANNELS])
+_LOWERS = np.array([name.startswith(_LOWERING) for name in CHANNELS], np.float32)
 _UPPER = np.array([name in UPPER_FACE for name in CHANNELS])
 _UPPER_POSES, _LOWER_POSES = POSES * _UPPER, POSES * ~_UPPER
 _ONSET_S = np.array([DYNAMICS[name].onset_s for name in EMOTIONS], np.float32)
@@ -216,15 +216,19 @@ def combined(
     open the lips give way where lips meet (`closure`) or lip meets teeth (`bite`, which leaves the upper lip alone),
     shapes (frames,), 0..1.
     """
-    met = _firm(closure, _SHUT)
-    held = met if bite is None else np.maximum(met, _firm(bite, _SHUT))
     pose = np.minimum(pose, 1)
-    pose[:, _LIFTS_UPPER] *= 1 - _GIVES_WAY * met
-    pose[:, _LOWERS] *= 1 - held
-    pose[:, [_JAW]] *= 1 - _firm(closure if bite is None else np.maximum(closure, bite), _JAW_SHUT)
-    # A lip lifted with the nose is met by the other one.
-    pose[:, [_CHIN]] += _CHIN_FOLLOWS * met * pose[:, _SNEER].mean(axis=1, keepdims=True)
-    return np.where(pose > 0, np.minimum(weights + pose, np.maximum(weights, 1)), weights).astype(np.float32)
+    most = closure if bite is None else np.maximum(closure, bite)
+    if len(most) and most.max() > _JAW_SHUT / 3:  # Below that nothing gives way.
+        met = _firm(closure, _SHUT)
+        held = met if bite is None else np.maximum(met, _firm(bite, _SHUT))
+        # Channels as columns of factors: cheaper than picking them out, for the few rows of a live stream.
+        pose *= (1 - (_GIVES_WAY * met) * _LIFTS_UPPER) * (1 - held * _LOWERS)
+        pose[:, _JAW] *= 1 - _firm(most, _JAW_SHUT)[:, 0]
+        # A lip lifted with the nose is met by the other one.
+        sneer = (pose[:, _SNEER[0]] + pose[:, _SNEER[1]]) / 2
+        pose[:, _CHIN] += _CHIN_FOLLOWS * met[:, 0] * sneer
+    # What a pose takes away counts as nothing, and speech beyond 1 stays as it is.
+    return np.asarray(np.minimum(weights + np.maximum(pose, 0), np.maximum(weights, 1)), np.float32)
 
 
 def _firm(closure: NDArray[np.float32], shut: float) -> NDArray[np.float32]:

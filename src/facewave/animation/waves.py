@@ -11,6 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 _HZ = np.array([0.09, 0.16, 0.29, 0.43])
 """No two stand in a simple ratio, so the sum does not repeat within minutes."""
 
+_SCALE = float(np.sqrt(2)) / len(_HZ)
+
 
 class SlowWaves:
     """Several tracks that wander between about -1 and 1, each for itself."""
@@ -24,4 +26,4 @@ class SlowWaves:
     def __call__(self, first: int, count: int) -> NDArray[np.float64]:
         """Values of `count` frames from number `first` on, shape (count, tracks)."""
         frames = np.arange(first, first + count)[:, None, None]
-        return np.asarray(np.sin(frames * self._radians + self._phases).mean(axis=2) * np.sqrt(2))
+        return np.asarray(np.add.reduce(np.sin(frames * self._radians + self._phases), axis=2) * _SCALE)
