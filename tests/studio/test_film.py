@@ -1,5 +1,6 @@
 """The film of a take: every frame is its own picture, the sound is there, and what is missing is said."""
 
+import asyncio
 import json
 import os
 import shutil
@@ -9,6 +10,7 @@ import sys
 import tempfile
 import time
 import wave
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -135,3 +137,14 @@ def test_empty_takes_and_lost_sounds_are_refused(tmp_path: Path) -> None:
     (tmp_path / "tone.wav").unlink()
     with pytest.raises(OutputError, match=r"tone\.wav was not found"):
         take.save(tmp_path / "film.mp4")
+
+
+@needs_tools
+def test_a_film_is_made_from_within_an_event_loop(tmp_path: Path) -> None:
+    async def notebook() -> None:
+        nodding(tmp_path).save(tmp_path / "film.mp4")
+
+    pytest.importorskip("playwright", reason="the extra `video` is not installed")
+    with ThreadPoolExecutor(1) as aside:  # The browser of the other tests may hold this thread's loop.
+        aside.submit(lambda: asyncio.run(notebook())).result()
+    assert (tmp_path / "film.mp4").stat().st_size > 1000

@@ -6,6 +6,7 @@ film, drawn at its own weights and not at the time a clock happens to show.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import io
 import os
@@ -15,6 +16,7 @@ import subprocess
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -95,6 +97,23 @@ def write(animation: Animation, file: IO[bytes], progress: Callable[[float], Non
     ffmpeg = shutil.which("ffmpeg")
     if ffmpeg is None:
         raise OutputError("video: needs the program ffmpeg on the path: install it (apt, brew, winget: ffmpeg)")
+    if _in_event_loop():
+        # As in a notebook: the browser's driver runs a loop of its own and refuses to nest.
+        with ThreadPoolExecutor(1, thread_name_prefix="facewave-film") as aside:
+            aside.submit(_film, animation, file, ffmpeg, progress).result()
+    else:
+        _film(animation, file, ffmpeg, progress)
+
+
+def _in_event_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+def _film(animation: Animation, file: IO[bytes], ffmpeg: str, progress: Callable[[float], None] | None) -> None:
     with tempfile.TemporaryDirectory(prefix="facewave-") as folder:
         film = Path(folder) / "film.mp4"
         with _pictures(animation, Path(folder)) as drawn, _encoder(ffmpeg, animation, film) as pictures:
