@@ -37,7 +37,7 @@ def spoken(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # Its driver holds the thread's event loop, which tests of other modules need.
 def browser(spoken: Path) -> Iterator[Any]:
     play = pytest.importorskip("playwright.sync_api", reason="the playwright package is not installed")
     chromium = next(filter(None, map(shutil.which, BROWSERS)), None)

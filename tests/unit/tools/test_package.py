@@ -44,7 +44,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(built: tuple[list[Path], l
     for needed in ("model.onnx", "head.glb", "demo.wav", "three.LICENSE", "py.typed", "licenses/LICENSE",
                    "licenses/THIRD_PARTY_NOTICES.md", "entry_points.txt"):  # fmt: skip
         assert any(name.endswith(needed) for name in names), needed
-    assert not [name for name in names if "test" in name.lower() or name.endswith((".pyc", ".part"))]
+    assert not [name for name in names if "/test" in name.lower() or name.endswith((".pyc", ".part"))]
 
 
 def test_the_wheel_says_what_pyproject_says(built: tuple[list[Path], list[Path]]) -> None:
