@@ -111,6 +111,23 @@ class Provider(Protocol):
         ...
 
 
+class BatchSession(Session, Protocol):
+    """A session that can be given audio now and computed later, together with others."""
+
+    def feed(self, samples: NDArray[np.float32], emotion: EmotionTrack | None = None) -> None:
+        """Take audio without computing."""
+
+    def end(self) -> None:
+        """Declare the end of the audio without computing."""
+
+
+class BatchProvider(Provider, Protocol):
+    """A provider that computes what is due in many sessions at once."""
+
+    def step(self, sessions: Sequence[BatchSession]) -> Sequence[Sequence[Frame]]:
+        """The frames now ready of each session, in the order given."""
+
+
 class EmotionEar(Protocol):
     """What has been heard of one stream, as scores of emotions. Owned by the stream's session."""
 

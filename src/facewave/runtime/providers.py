@@ -82,12 +82,12 @@ class RuntimeProviders:
         with self._lock:
             if not isinstance(provider, str):
                 name = provider.info.name
-                return name, self._slots.setdefault(id(provider), ProviderSlot(name, lambda: provider))
+                return name, self._slots.setdefault(id(provider), ProviderSlot(name, lambda: provider, self._workers))
             name = self.resolved(provider)
             settings = with_overrides(self._settings, name, self._overrides.get(name))
             require_address(settings, name)
             return name, self._slots.setdefault(
-                self._key(name), ProviderSlot(name, partial(open_provider, name, settings))
+                self._key(name), ProviderSlot(name, partial(open_provider, name, settings), self._workers)
             )
 
     def allocate(self, provider: str | Provider) -> None:

@@ -5,8 +5,12 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from typing import cast
 
-from ..providers.base import Provider
+from ..providers.base import BatchProvider, Provider, Session
+from ..streams import StreamSettings
+from .batches import Batches
+from .workers import Workers
 
 log = logging.getLogger("facewave.runtime")
 
@@ -14,10 +18,12 @@ log = logging.getLogger("facewave.runtime")
 class ProviderSlot:
     """One provider shared by many clips. Freeing waits until the last clip has ended; using waits for a freeing."""
 
-    def __init__(self, name: str, open_provider: Callable[[], Provider]) -> None:
-        """Args: the name for messages, and how to get the provider when it is first needed."""
+    def __init__(self, name: str, open_provider: Callable[[], Provider], workers: Workers) -> None:
+        """Args: the name for messages, how to get the provider when it is first needed, and who computes."""
         self._name = name
         self._open = open_provider
+        self._workers = workers
+        self._batches: Batches | None = None
         self._provider: Provider | None = None
         self._changed = threading.Condition()
         self._leases = 0
@@ -49,8 +55,25 @@ class ProviderSlot:
             self._settle(leases=-1)
             raise
         self._provider = provider
+        if hasattr(provider, "step"):
+            self._batches = Batches(cast(BatchProvider, provider), self._workers)
         self._settle()
         return provider
+
+    def open(self, settings: StreamSettings, arrived: Callable[[], None]) -> Session:
+        """Start a stream of the provider, which must be held: one of many that are computed together where it can.
+
+        Args:
+            settings: Of the stream.
+            arrived: Called, from another thread, when a stream computed with others may have frames.
+
+        Raises:
+            FacewaveError: As `Provider.open`.
+        """
+        assert self._provider is not None, "leased before"
+        if self._batches is not None:
+            return self._batches.open(settings, arrived)
+        return self._provider.open(settings)
 
     def release(self) -> None:
         """Give the provider back."""

@@ -26,6 +26,7 @@ from ..frames import Frame
 from ..providers.base import Session
 from ..streams import StreamSettings
 from ..timing import SAMPLE_RATE, sample_of
+from .batches import BatchedSession
 from .consumers import Attachment, AudioFormat, Chunk, Consumer
 from .delivery import Delivery, Ending, Reason, SendResult, running_future
 from .pacing import Pacer, Pacing
@@ -126,6 +127,7 @@ class ClipStream:
         self._handle: Handle | None = None
         self._session: Session | None = None
         self._arriving: ArrivingSession | None = None
+        self._batched: BatchedSession | None = None
         self._leased = False
         self._pacer = Pacer(pacing)
         self._resampler: StreamResampler | None = None
@@ -215,26 +217,35 @@ class ClipStream:
             with self._lock:
                 self._inbox.popleft()
         self._check_idle(now)
-        if self._outgoing or self._pacer.due() <= now or self._tracks:
+        # A stream that is computed with others takes more when it has computed what it has, and says when.
+        busy = self._batched is not None and self._batched.busy
+        if not busy and (self._outgoing or self._pacer.due() <= now or self._tracks):
             self._push(now)
             self._heard_at = now
             self._settle_sent()
             return now
         self._settle_sent()
-        if self._closing and self._pacer.done:
+        if self._closing and self._pacer.done and not self._outgoing:
             return self._finish(now)
-        due = self._pacer.due()
+        due = NEVER if busy else self._pacer.due()
         if self._arriving is not None:
             self._deliver(self._arriving.take())
-            due = min(due, now + _POLL_S)
+            due = min(due, now + self._look_again_s)
         return min(due, self._heard_at + self._idle_timeout_s) if not self._closing else due
 
+    @property
+    def _look_again_s(self) -> float:
+        """Seconds until frames that arrive by themselves are looked for again."""
+        return _POLL_S if self._batched is None else NEVER
+
     def _open(self) -> None:
-        provider = self._slot.lease()
+        self._slot.lease()
         self._leased = True
-        self._session = provider.open(self._settings)
+        self._session = self._slot.open(self._settings, self._wake)
         if hasattr(self._session, "take") and hasattr(self._session, "done"):
             self._arriving = cast(ArrivingSession, self._session)
+        if isinstance(self._session, BatchedSession):
+            self._batched = self._session
 
     def _first_piece(self) -> Piece | None:
         with self._lock:
@@ -330,10 +341,11 @@ class ClipStream:
             if not self._ended_upstream:
                 self._arriving.end()
                 self._ended_upstream = True
-                self._answer_last()
+                if self._batched is None:
+                    self._answer_last()  # A service has it now; what fails there from now on is for the consumer.
             self._deliver(self._arriving.take())
             if not self._arriving.done:
-                return now + _POLL_S
+                return now + self._look_again_s
             self._deliver((), everything=True)
         self._answer_last()
         self._session = None

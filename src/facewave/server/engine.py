@@ -18,11 +18,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
-
-from ..emotions import EmotionTrack
-from ..frames import Frame
 from ..providers.base import Provider, Session
 from .clip import Clip
 
@@ -36,23 +31,6 @@ TURN_S = 1.0
 """Seconds of audio one stream may contribute to a batch, so that a long clip does not hold up the others."""
 
 _Result = TypeVar("_Result")
-
-
-class BatchSession(Session, Protocol):
-    """A session that can be given audio now and computed later, together with others."""
-
-    def feed(self, samples: NDArray[np.float32], emotion: EmotionTrack | None = None) -> None:
-        """Take audio without computing."""
-
-    def end(self) -> None:
-        """Declare the end of the audio without computing."""
-
-
-class BatchProvider(Provider, Protocol):
-    """A provider that computes what is due in many sessions at once."""
-
-    def step(self, sessions: Sequence[BatchSession]) -> Sequence[Sequence[Frame]]:
-        """The frames now ready of each session, in the order given."""
 
 
 class Job(Protocol):
