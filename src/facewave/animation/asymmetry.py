@@ -6,13 +6,15 @@ stay together.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..blendshapes import CHANNELS, INDEX, MIRRORED_PAIRS
-from .waves import SlowWaves
+from .rows import Rows, numbered
+from .waves import SlowWaves, wandering
 
 _REGIONS = ("brow", "eye", "cheek", "nose", "mouth")
 _TOGETHER = ("eyeBlink", "eyeLook", "jaw", "tongue", "mouthLeft")
@@ -42,7 +44,15 @@ class Asymmetry:
 
     def __call__(self, weights: NDArray[np.float32]) -> NDArray[np.float32]:
         """Consecutive frames, shape (frames, 68), with one side ahead of the other."""
-        first, self._frame = self._frame, self._frame + len(weights)
-        lean = (self._lean + _SHIFT * self._waves(first, len(weights))).astype(np.float32) @ _SIDES
-        # No side beyond the full shape: a smile at 1 stays at 1.
-        return np.asarray(np.minimum(weights * (1 + lean), np.maximum(weights, 1)), np.float32)
+        return leaning([self], Rows([len(weights)]), weights)
+
+
+def leaning(faces: Sequence[Asymmetry], rows: Rows, weights: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Consecutive frames of each stream, shape (frames, 68) all together, with one side ahead of the other."""
+    frames = numbered([face._frame for face in faces], rows)
+    for face, count in zip(faces, rows.counts, strict=True):
+        face._frame += count
+    wander = wandering([face._waves for face in faces], rows.stream, frames)
+    lean = (np.array([face._lean for face in faces])[rows.stream] + _SHIFT * wander).astype(np.float32) @ _SIDES
+    # No side beyond the full shape: a smile at 1 stays at 1.
+    return np.asarray(np.minimum(weights * (1 + lean), np.maximum(weights, 1)), np.float32)

@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..emotions import EMOTIONS, EmotionSettings
 from ..errors import SettingsError
+from .rows import Index, Rows
 
 Array = NDArray[np.float32]
 
@@ -242,48 +243,119 @@ class EmotionPostProcessor:
         """
         rows = np.asarray(scores, np.float32)
         result = np.zeros((len(self._tracks), self._n_emotions), np.float32) if out is None else out
-        for track in range(len(self._tracks)) if active is None else np.flatnonzero(active):
-            result[track] = self._frame(self._tracks[int(track)], rows[track])
+        chosen = np.arange(len(self._tracks)) if active is None else np.flatnonzero(active)
+        if len(chosen):
+            together = _Together(self, [self._tracks[track] for track in chosen])
+            result[chosen] = together.frame(slice(None), together.probabilities(rows[chosen]), None)
+            together.keep()
         return result
-
-    def _frame(self, track: _Track, scores: Array) -> Array:
-        settings, single = track.settings, np.float32
-        if track.first:
-            track.work = track.beginning.copy()
-            track.live = track.beginning
-        elif not self._feedback:
-            track.work = np.zeros_like(track.work)
-        work = track.work
-        work[self._correspondence[self._mapped]] = self._probabilities(scores, settings)[self._mapped]
-        keep = single(settings.live_blend_coef)
-        work = (single(1) - keep) * work + keep * track.live
-        track.live = work
-        if settings.enable_preferred_emotion:
-            share = single(settings.preferred_emotion_strength)
-            mixed = (single(1) - share) * work + share * track.preferred
-            work = np.where(np.isnan(track.preferred), work, mixed)
-        if not track.first:
-            longest = max(single(settings.live_transition_time), single(_SHORTEST_TRANSITION_S))
-            share = min(single(settings.fixed_dt) / longest, single(1))
-            work = share * work + (single(1) - share) * track.blended
-        track.blended = work
-        track.work = single(settings.emotion_strength) * work
-        track.first = False
-        return track.work
-
-    def _probabilities(self, scores: Array, settings: EmotionPostSettings) -> Array:
-        """Softmax of the sharpened scores, zero for unmapped ones and all but the strongest; not renormalised."""
-        sharpened = scores * np.float32(settings.emotion_contrast)
-        exponential = np.exp(sharpened - sharpened.max())
-        probabilities = np.asarray(exponential / exponential.sum(), np.float32)
-        probabilities[self._correspondence == UNMAPPED] = 0
-        # Unmapped scores are zero by now and are among those dropped; of equal ones the first is dropped.
-        dropped = max(len(scores) - int(settings.max_emotions), 0)
-        probabilities[np.argsort(probabilities, kind="stable")[:dropped]] = 0
-        return probabilities
 
     def _vector(self, name: str, values: ArrayLike) -> Array:
         vector = np.array(values, np.float32).ravel()
         if len(vector) != self._n_emotions:
             raise SettingsError(f"{name} emotion: found {len(vector)} values, expected {self._n_emotions}")
         return vector
+
+
+def processed(
+    processors: Sequence[EmotionPostProcessor],
+    rows: Rows,
+    scores: NDArray[np.float32],
+    preferred: NDArray[np.float32] | None = None,
+) -> Array:
+    """Consecutive frames of many streams, each with a processor of one track; all with the same correspondence.
+
+    Args:
+        processors: One for each stream.
+        rows: Where the frames of each lie.
+        scores: Shape (n, n_scores): raw scores (logits).
+        preferred: Shape (n, n_emotions): the preferred emotion at each frame, NaN where an emotion is left alone; None
+            for those set before.
+
+    Returns:
+        Shape (n, n_emotions).
+    """
+    together = _Together(processors[0], [processor._tracks[0] for processor in processors])
+    probabilities = together.probabilities(scores, rows.stream)
+    out = np.empty((rows.total, processors[0]._n_emotions), np.float32)
+    for members, frames in rows.turns():
+        wanted = None if preferred is None else preferred[frames]
+        out[frames] = together.frame(members, probabilities[frames], wanted)
+    together.keep()
+    return out
+
+
+class _Together:
+    """The state of several tracks side by side, one row a track."""
+
+    def __init__(self, processor: EmotionPostProcessor, tracks: Sequence[_Track]) -> None:
+        self._tracks = tracks
+        self._correspondence, self._mapped = processor._correspondence, processor._mapped
+        self._feedback = processor._feedback
+        self._work, self._live, self._blended, self._beginning, self._preferred = (
+            np.array([getattr(track, name) for track in tracks])
+            for name in ("work", "live", "blended", "beginning", "preferred")
+        )
+        self._first = np.array([track.first for track in tracks])[:, None]
+        settings = [track.settings for track in tracks]
+        self._contrast, self._blend, self._share, self._strength, longest, dt = np.array(
+            [
+                (
+                    each.emotion_contrast, each.live_blend_coef, each.preferred_emotion_strength, each.emotion_strength,
+                    max(each.live_transition_time, _SHORTEST_TRANSITION_S), each.fixed_dt,
+                )
+                for each in settings
+            ],
+            np.float32,
+        ).T[:, :, None]  # fmt: skip
+        self._step = np.minimum(dt / longest, np.float32(1))
+        self._enabled = np.array([each.enable_preferred_emotion for each in settings])[:, None]
+        self._most = np.array([int(each.max_emotions) for each in settings])
+
+    def probabilities(self, scores: Array, track: Index = slice(None)) -> Array:
+        """Softmax of the sharpened scores, zero for unmapped ones and all but the strongest; not renormalised.
+
+        Args:
+            scores: Shape (n, n_scores).
+            track: Shape (n,): whose row each is.
+        """
+        sharpened = scores * self._contrast[track]
+        exponential = np.exp(sharpened - sharpened.max(axis=1, keepdims=True))
+        probabilities = exponential / exponential.sum(axis=1, keepdims=True)
+        probabilities[:, self._correspondence == UNMAPPED] = 0
+        # Unmapped scores are zero by now and are among those dropped; of equal ones the first is dropped.
+        order = np.argsort(probabilities, axis=1, kind="stable")
+        dropped = np.arange(scores.shape[1]) < scores.shape[1] - self._most[track][:, None]
+        np.put_along_axis(probabilities, order, np.where(dropped, 0, np.take_along_axis(probabilities, order, 1)), 1)
+        return np.asarray(probabilities, np.float32)
+
+    def frame(self, members: Index, probabilities: Array, preferred: Array | None) -> Array:
+        """One frame of some of the tracks, shape (members, n_emotions)."""
+        one, first = np.float32(1), self._first[members]
+        work = self._work[members] if self._feedback else np.zeros_like(self._work[members])
+        if beginning := bool(first.any()):
+            work = np.where(first, self._beginning[members], work)
+            live = np.where(first, self._beginning[members], self._live[members])
+        else:
+            work, live = work.copy(), self._live[members]
+        work[:, self._correspondence[self._mapped]] = probabilities[:, self._mapped]
+        blend = self._blend[members]
+        work = (one - blend) * work + blend * live
+        self._live[members] = work
+        enabled = self._enabled[members]
+        if enabled.any():
+            wanted, share = self._preferred[members] if preferred is None else preferred, self._share[members]
+            work = np.where(enabled & ~np.isnan(wanted), (one - share) * work + share * wanted, work)
+        step = self._step[members]
+        smooth = step * work + (one - step) * self._blended[members]
+        work = np.where(first, work, smooth) if beginning else smooth
+        self._blended[members] = work
+        self._work[members] = self._strength[members] * work
+        self._first[members] = False
+        return np.asarray(self._work[members], np.float32)
+
+    def keep(self) -> None:
+        """Give the tracks their state back."""
+        for i, track in enumerate(self._tracks):
+            track.work, track.live, track.blended = self._work[i], self._live[i], self._blended[i]
+            track.first = False

@@ -9,7 +9,7 @@ Source: Ekman, Friesen and Hager (2002), Facial Action Coding System, Investigat
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from ..blendshapes import CHANNELS, INDEX, UPPER_FACE
 from ..emotions import EMOTIONS
-from .waves import SlowWaves
+from .rows import Rows, numbered
+from .waves import SlowWaves, wandering
 
 # Both sides are meant where a name carries neither Left nor Right but exists only in pairs.
 _POSES: Mapping[str, Mapping[str, float]] = {
@@ -166,42 +167,75 @@ class Expression:
         Returns:
             Shape (frames, 68), as `combined` lays them over each other.
         """
-        first, self._frame = self._frame, self._frame + len(weights)
-        level = self._follow(emotion)
-        free = self._mouth_free(np.zeros(len(weights), np.float32) if silence is None else silence)
-        if not level.any():
-            return weights
-        if self._waves is None:
-            pose = level @ POSES
-            pose[:, _JAW] *= free
-            return combined(weights, pose, closure, bite)
-        wander = 1 + _VARIATION.ravel() * self._waves(first, len(weights))  # (frames, 2 x 10)
-        upper, lower = np.split(wander.astype(np.float32), 2, axis=1)
-        pose = (level * upper) @ _UPPER_POSES + (level * lower) @ _LOWER_POSES
-        pose[:, _JAW] *= free
-        return combined(weights, pose, closure, bite)
+        shut = np.zeros(len(weights), np.float32)
+        heard = closure, shut if bite is None else bite, shut if silence is None else silence
+        return expressed([self], Rows([len(weights)]), weights, emotion, *heard)
 
-    def _mouth_free(self, silence: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Share of a pose's open jaw that shows at each frame, shape (frames,)."""
-        out = np.empty(len(silence), np.float32)
-        for i, target in enumerate(silence.tolist()):
+
+def expressed(
+    faces: Sequence[Expression],
+    rows: Rows,
+    weights: NDArray[np.float32],
+    emotion: NDArray[np.float32],
+    closure: NDArray[np.float32],
+    bite: NDArray[np.float32],
+    silence: NDArray[np.float32],
+) -> NDArray[np.float32]:
+    """Speech with expression, for consecutive frames of many streams; arguments as `Expression`, rows as `rows`."""
+    frames = numbered([face._frame for face in faces], rows)
+    for face, count in zip(faces, rows.counts, strict=True):
+        face._frame += count
+    level = _followed(faces, rows, emotion)
+    free = _mouth_free(faces, rows, silence)
+    if not level.any():
+        return weights
+    wander = np.ones((rows.total, 2 * len(EMOTIONS)), np.float32)
+    waves = [face._waves for face in faces]
+    varied = np.array([each is not None for each in waves])
+    if varied.any():
+        own = np.cumsum(varied) - 1  # Index among those that vary.
+        shown = varied[rows.stream]
+        moved = wandering([each for each in waves if each is not None], own[rows.stream[shown]], frames[shown])
+        wander[shown] += _VARIATION.ravel() * moved
+    upper, lower = np.split(wander, 2, axis=1)
+    pose = (level * upper) @ _UPPER_POSES + (level * lower) @ _LOWER_POSES
+    pose[:, _JAW] *= free
+    return combined(weights, pose, closure, bite)
+
+
+def _mouth_free(faces: Sequence[Expression], rows: Rows, silence: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Share of a pose's open jaw that shows at each frame, shape (frames,)."""
+    quiet: list[float] = []
+    targets = silence.tolist()
+    for face, own in zip(faces, rows.slices(), strict=True):
+        for target in targets[own]:
             # Speech takes the jaw at once and gives it back slowly.
-            self._quiet += (self._speak if target < self._quiet else self._hush) * (target - self._quiet)
-            out[i] = _JAW_IN_SPEECH + (1 - _JAW_IN_SPEECH) * self._quiet
-        return out
+            face._quiet += (face._speak if target < face._quiet else face._hush) * (target - face._quiet)
+            quiet.append(face._quiet)
+    return np.asarray(_JAW_IN_SPEECH + (1 - _JAW_IN_SPEECH) * np.array(quiet), np.float32)
 
-    def _follow(self, emotion: NDArray[np.float32]) -> NDArray[np.float32]:
-        """How far each emotion has come at each frame, shape (frames, 10)."""
-        if self._level is None and len(emotion):
-            self._level = emotion[0].astype(np.float32)
-        out = np.empty_like(emotion, np.float32)
-        for i, target in enumerate(emotion):
-            level = self._level
-            assert level is not None
-            level = level + np.where(target > level, self._rise, self._fall) * (target - level)
-            self._level = np.where((level < _GONE) & (target == 0), np.float32(0), level)
-            out[i] = self._level
+
+def _followed(faces: Sequence[Expression], rows: Rows, emotion: NDArray[np.float32]) -> NDArray[np.float32]:
+    """How far each emotion has come at each frame, shape (frames, 10)."""
+    out = np.zeros((rows.total, len(EMOTIONS)), np.float32)
+    if not rows.total:
         return out
+    at_first = [emotion[own][:1] if face._level is None else face._level[None]
+                for face, own in zip(faces, rows.slices(), strict=True)]  # fmt: skip
+    level = np.concatenate([each if len(each) else np.zeros((1, len(EMOTIONS)), np.float32) for each in at_first])
+    rise, fall = np.array([face._rise for face in faces]), np.array([face._fall for face in faces])
+    absent = emotion == 0
+    fading = bool(absent.any())
+    for members, frames in rows.turns():
+        here, target = level[members], emotion[frames]
+        here = here + np.where(target > here, rise[members], fall[members]) * (target - here)
+        if fading:
+            here[absent[frames] & (here < _GONE)] = 0
+        level[members] = out[frames] = here
+    for i, (face, count) in enumerate(zip(faces, rows.counts, strict=True)):
+        if count:
+            face._level = level[i]
+    return out
 
 
 def combined(

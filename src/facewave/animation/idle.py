@@ -12,12 +12,14 @@ movements and F0 variations.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..blendshapes import CHANNELS, INDEX
+from .rows import Rows
 
 ROW_HZ = 60
 COLUMNS: tuple[str, ...] = (
@@ -32,7 +34,7 @@ COLUMNS: tuple[str, ...] = (
 )
 """What a row holds: lids closed 0..1, direction of the eyes, raised brows 0..1, drawn breath 0..1, head angles."""
 
-_YAW, _PITCH = COLUMNS.index("yaw_deg"), COLUMNS.index("pitch_deg")
+_YAW = COLUMNS.index("yaw_deg")
 
 EYE_RANGE_DEG = 30.0
 """Rotation at which an `eyeLook` channel is 1."""
@@ -107,18 +109,32 @@ class IdleLife:
         Returns:
             Shape (n, 8), columns as `COLUMNS`.
         """
-        first = self._row
-        out = np.zeros((len(level_db), len(COLUMNS)), np.float32)
-        awake = np.empty(len(out))
-        for i, (level, f0) in enumerate(zip(level_db.tolist(), f0_hz.tolist(), strict=True)):
+        return living([self], Rows([len(level_db)]), level_db, f0_hz)
+
+    def live(self, level_db: Sequence[float], f0_hz: Sequence[float]) -> list[tuple[float, ...]]:
+        """Live through consecutive rows; each: columns as `COLUMNS` without the slow sway of the head, then how awake
+        it is, 0..1, and the time in seconds. For `living`."""
+        out: list[tuple[float, ...]] = []
+        for level, f0 in zip(level_db, f0_hz, strict=True):
             self._hear(level, f0)
-            self._blink()
-            self._glance()
-            out[i, : _PITCH + 1] = self._pose()
-            awake[i] = self._awake
+            if self._row >= self._next_blink:
+                self._blink()
+            if self._row >= self._next_glance:
+                self._glance()
+            right, up = self._eyes()
+            breath = self._height("breath")
+            pitch = 0.6 * breath - self._height("nod")
+            out.append(
+                (self._height("blink"), right, up, self._height("brow"), breath, 0.0, pitch, 0.0, self._awake,
+                 self._row / ROW_HZ)
+            )  # fmt: skip
             self._row += 1
-        out[:, _YAW:] += self._sway(np.arange(first, self._row) / ROW_HZ, awake)
         return out
+
+    @property
+    def phases(self) -> NDArray[np.float64]:
+        """Where the head's sway begins, shape (3, waves), radians."""
+        return self._phases
 
     def _hear(self, level: float, f0: float) -> None:
         """Follow speech and pauses, and find pitch accents."""
@@ -165,8 +181,6 @@ class IdleLife:
             self._pulses["nod"].append(_Pulse(self._row, 0.18 * ROW_HZ, 0.35 * ROW_HZ, self._random.uniform(1.0, 3.0)))
 
     def _blink(self) -> None:
-        if self._row < self._next_blink:
-            return
         closing, opening = (self._random.uniform(*span) * ROW_HZ for span in (_CLOSING_S, _OPENING_S))
         self._pulses["blink"].append(_Pulse(self._row, closing, opening, 1.0))
         self._last_blink = self._row
@@ -175,8 +189,6 @@ class IdleLife:
         self._next_blink = self._row + int(min(max(wait, _BLINK_LEAST_S), _BLINK_MOST_S) * ROW_HZ)
 
     def _glance(self) -> None:
-        if self._row < self._next_glance:
-            return
         self._from = self._eyes()
         away = self._random.random() < _AWAY_SHARE
         if away:
@@ -195,27 +207,49 @@ class IdleLife:
 
     def _eyes(self) -> tuple[float, float]:
         """Degrees right and up: on the way from the last target to this one, with the least jerk."""
-        share = min(1.0, (self._row - self._glance_start) / self._glance_rows)
+        share = (self._row - self._glance_start) / self._glance_rows
+        if share >= 1:
+            return self._to
         eased = share * share * share * (share * (6 * share - 15) + 10)
         (x, y), (to_x, to_y) = self._from, self._to
         return x + eased * (to_x - x), y + eased * (to_y - y)
 
-    def _pose(self) -> tuple[float, ...]:
-        """The row without the slow sway of the head."""
-        row, value = self._row, {}
-        for name, pulses in self._pulses.items():
-            value[name] = max((pulse.at(row) for pulse in pulses), default=0.0)
-            if pulses and pulses[0].over(row):
-                del pulses[0]
-        right, up = self._eyes()
-        nodding = 0.6 * value["breath"] - value["nod"]
-        return value["blink"], right, up, value["brow"], value["breath"], 0.0, nodding
+    def _height(self, name: str) -> float:
+        """How far the pulses of a kind reach at this row."""
+        pulses = self._pulses[name]
+        if not pulses:
+            return 0.0
+        height = max(pulse.at(self._row) for pulse in pulses)
+        if pulses[0].over(self._row):
+            del pulses[0]
+        return height
 
-    def _sway(self, times_s: NDArray[np.float64], awake: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Slow head motion, shape (n, 3), degrees; twice as much while speaking."""
-        angle = 2 * np.pi * np.multiply.outer(times_s, _HEAD_HZ)[:, None, :] + self._phases  # (n, 3, waves)
-        waves = np.sin(angle).mean(axis=2) * 2
-        return np.asarray(waves * list(_HEAD_DEG.values()) * (1 + awake[:, None]))
+
+def living(
+    lives: Sequence[IdleLife], rows: Rows, level_db: NDArray[np.float32], f0_hz: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Live through consecutive rows of many streams.
+
+    Args:
+        lives: One for each stream.
+        rows: Where the rows of each lie.
+        level_db: Shape (n,), dB of full scale.
+        f0_hz: Shape (n,), hertz, 0 where unvoiced.
+
+    Returns:
+        Shape (n, 8), columns as `COLUMNS`.
+    """
+    level, f0 = level_db.tolist(), f0_hz.tolist()
+    lived: list[tuple[float, ...]] = []
+    for life, own in zip(lives, rows.slices(), strict=True):
+        lived += life.live(level[own], f0[own])
+    values = np.array(lived, np.float64).reshape(-1, len(COLUMNS) + 2)
+    out, awake, time_s = values[:, : len(COLUMNS)], values[:, -2], values[:, -1]
+    # Slow head motion, twice as much while speaking.
+    angle = 2 * np.pi * np.multiply.outer(time_s, _HEAD_HZ)[:, None, :]
+    angle = angle + np.array([life.phases for life in lives])[rows.stream]  # (n, 3, waves)
+    out[:, _YAW:] += np.sin(angle).mean(axis=2) * 2 * list(_HEAD_DEG.values()) * (1 + awake[:, None])
+    return out.astype(np.float32)
 
 
 def _indices(*names: str) -> list[int]:

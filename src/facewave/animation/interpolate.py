@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from fractions import Fraction
 
 import numpy as np
@@ -31,23 +32,7 @@ class GridInterpolator:
 
     def push(self, rows: NDArray[np.float32], limit: int | None = None) -> NDArray[np.float32]:
         """Add grid rows, shape (n, width); return the frames now known, shape (m, width), up to frame `limit`."""
-        self._rows = np.concatenate([self._rows, rows]) if len(rows) else self._rows
-        known = self._first_row + len(self._rows)
-        stop = self._frames_known(known)
-        if limit is not None:
-            stop = min(stop, limit)
-        if stop <= self._next_frame:
-            return self._rows[:0]
-        index = np.arange(self._next_frame, stop, dtype=np.int64) * self._step.numerator
-        row, part = index // self._step.denominator - self._first_row, index % self._step.denominator
-        weight = (part / self._step.denominator).astype(np.float32)[:, None]
-        low = self._rows[row]
-        frames = low + weight * (self._rows[np.minimum(row + 1, len(self._rows) - 1)] - low)
-        self._next_frame = stop
-        oldest = stop * self._step.numerator // self._step.denominator
-        drop = min(max(0, oldest - self._first_row), len(self._rows))
-        self._rows, self._first_row = self._rows[drop:], self._first_row + drop
-        return np.asarray(frames, np.float32)
+        return interpolated([self], [rows], [limit])[0]
 
     def _last_row(self, frame: int) -> int:
         return -(-frame * self._step.numerator // self._step.denominator)
@@ -57,3 +42,44 @@ class GridInterpolator:
         if rows < 1:
             return 0
         return (rows - 1) * self._step.denominator // self._step.numerator + 1
+
+
+def interpolated(
+    grids: Sequence[GridInterpolator], rows: Sequence[NDArray[np.float32]], limits: Sequence[int | None]
+) -> tuple[NDArray[np.float32], list[int]]:
+    """Add the rows of many streams at once.
+
+    Args:
+        grids: One for each stream, all of one width.
+        rows: Grid rows of each, shapes (n, width).
+        limits: Frames of each beyond which none is returned; None for no limit.
+
+    Returns:
+        The frames now known, stream after stream, shape (m, width), and how many each stream has.
+    """
+    held = np.concatenate([part for grid, new in zip(grids, rows, strict=True) for part in (grid._rows, new)])
+    low: list[int] = []
+    part: list[float] = []
+    counts = []
+    base = 0
+    for grid, new, limit in zip(grids, rows, limits, strict=True):
+        known = len(grid._rows) + len(new)
+        up, down = grid._step.numerator, grid._step.denominator
+        stop = grid._frames_known(grid._first_row + known)
+        if limit is not None:
+            stop = min(stop, limit)
+        first = min(grid._next_frame, stop)
+        for position in range(first * up, stop * up, up):
+            low.append(base + position // down - grid._first_row)
+            part.append(position % down / down)
+        counts.append(stop - first)
+        grid._next_frame = max(grid._next_frame, stop)
+        drop = min(max(0, grid._next_frame * up // down - grid._first_row), known)
+        grid._rows = held[base + drop : base + known].copy()
+        grid._first_row += drop
+        base += known
+    index, weight = np.array(low, np.intp), np.array(part, np.float32)[:, None]
+    # A frame on the last row that is known needs no later one.
+    later = np.minimum(index + 1, len(held) - 1)
+    lower = held[index]
+    return np.asarray(lower + weight * (held[later] - lower), np.float32), counts

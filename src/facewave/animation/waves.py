@@ -25,5 +25,21 @@ class SlowWaves:
 
     def __call__(self, first: int, count: int) -> NDArray[np.float64]:
         """Values of `count` frames from number `first` on, shape (count, tracks)."""
-        frames = np.arange(first, first + count)[:, None, None]
-        return np.asarray(np.add.reduce(np.sin(frames * self._radians + self._phases), axis=2) * _SCALE)
+        return wandering([self], np.zeros(count, np.intp), np.arange(first, first + count))
+
+
+def wandering(waves: Sequence[SlowWaves], stream: NDArray[np.intp], frames: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Values at frames of many streams.
+
+    Args:
+        waves: Of each stream, all with as many tracks.
+        stream: Shape (n,): index of each frame's stream.
+        frames: Shape (n,): number of each frame in its stream.
+
+    Returns:
+        Shape (n, tracks).
+    """
+    # Of one stream nothing needs picking; arrays in a list become one array faster than by np.stack.
+    radians = np.array([each._radians for each in waves])[stream] if len(waves) > 1 else waves[0]._radians
+    phases = np.array([each._phases for each in waves])[stream] if len(waves) > 1 else waves[0]._phases
+    return np.asarray(np.add.reduce(np.sin(frames[:, None, None] * radians + phases), axis=2) * _SCALE)

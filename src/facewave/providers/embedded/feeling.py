@@ -9,10 +9,12 @@ Source: Juslin and Laukka (2003), Communication of emotions in vocal expression 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ...animation.rows import Rows
 from ...emotions import EMOTIONS
 from ...features.prosody import F0, LEVEL, NOISE, STEP_HZ, TILT
 
@@ -47,6 +49,10 @@ _MOST = 2.2
 """No evidence counts for more than this, so that a hint remains a hint."""
 
 
+_Evidence = tuple[float, float, float, float, float, float, float]
+"""Voiced seconds, spread of the pitch, pitch and its baseline (semitones), tilt, share of rough and of bright power."""
+
+
 class VoiceFeeling:
     """Running evidence of one stream."""
 
@@ -68,11 +74,16 @@ class VoiceFeeling:
         Returns:
             Shape (n, 8), order of `SCORES`: logits.
         """
-        out = np.empty((len(prosody), len(SCORES)), np.float32)
-        for i, row in enumerate(prosody.tolist()):
+        return feelings([self], Rows([len(prosody)]), prosody)
+
+    def hear(self, prosody: Sequence[Sequence[float]]) -> list[_Evidence]:
+        """What is known after each row of prosody; for `feelings`."""
+        heard = []
+        for row in prosody:
             self._hear(row[LEVEL], row[F0], row[NOISE], row[TILT])
-            out[i] = self._scores()
-        return out
+            rough, bright = self._rough_power / self._power, self._bright_power / self._power
+            heard.append((self._voiced_s, self._spread, self._pitch, self._baseline, self._tilt, rough, bright))
+        return heard
 
     def _hear(self, level: float, f0: float, noise: float, tilt: float) -> None:
         self._peak_db = max(level, self._peak_db - 3.0 / STEP_HZ)
@@ -100,19 +111,37 @@ class VoiceFeeling:
         )
         self._tilt += quick * (tilt - self._tilt)
 
-    def _scores(self) -> tuple[float, ...]:
-        certain = min(1.0, max(0.0, self._voiced_s / _ENOUGH_S - 1.0))
-        lively = self._spread - 2.4  # semitones of mean deviation; calm speech has about 2.4
-        raised = 0.0 if math.isnan(self._pitch) else self._pitch - self._baseline
-        high = 0.0 if math.isnan(self._pitch) else self._pitch - 8.0
-        rough = self._rough_power / self._power - 0.22
-        bright = self._bright_power / self._power
-        joy = 0.9 * lively + 0.12 * max(high, 0.0)
-        sadness = -1.1 * lively + 8.0 * rough - 0.15 * max(high, -2.0)
-        anger = 0.10 * (self._tilt + 11.0) + 0.25 * lively - 4.0 * max(rough, 0.0)
-        fear = 0.25 * raised - 0.3 * lively
-        disgust = -0.5
-        amazement = 0.5 * raised + 0.3 * lively - 0.5
-        breathless = 14.0 * rough + 6.0 * (bright - 0.06)
-        scores = (joy, sadness, anger, fear, disgust, amazement, breathless)
-        return (*(certain * GAIN * min(_MOST, score) for score in scores), certain * NEUTRAL + (1 - certain) * SILENT)
+
+def feelings(voices: Sequence[VoiceFeeling], rows: Rows, prosody: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Scores after each row of many streams.
+
+    Args:
+        voices: One for each stream.
+        rows: Where the rows of each lie.
+        prosody: Shape (n, 5), columns of `features.prosody`.
+
+    Returns:
+        Shape (n, 8), order of `SCORES`: logits.
+    """
+    known = prosody.tolist()
+    evidence: list[_Evidence] = []
+    for voice, own in zip(voices, rows.slices(), strict=True):
+        evidence += voice.hear(known[own])
+    voiced_s, spread, pitch, baseline, tilt, rough, bright = np.array(evidence, np.float64).reshape(-1, 7).T
+    certain = np.clip(voiced_s / _ENOUGH_S - 1.0, 0.0, 1.0)
+    pitched = ~np.isnan(pitch)
+    lively = spread - 2.4  # semitones of mean deviation; calm speech has about 2.4
+    raised = np.where(pitched, pitch - baseline, 0.0)
+    high = np.where(pitched, pitch - 8.0, 0.0)
+    rough = rough - 0.22
+    out = np.empty((len(evidence), len(SCORES)))
+    out[:, 0] = 0.9 * lively + 0.12 * np.maximum(high, 0.0)  # joy
+    out[:, 1] = -1.1 * lively + 8.0 * rough - 0.15 * np.maximum(high, -2.0)  # sadness
+    out[:, 2] = 0.10 * (tilt + 11.0) + 0.25 * lively - 4.0 * np.maximum(rough, 0.0)  # anger
+    out[:, 3] = 0.25 * raised - 0.3 * lively  # fear
+    out[:, 4] = -0.5  # disgust
+    out[:, 5] = 0.5 * raised + 0.3 * lively - 0.5  # amazement
+    out[:, 6] = 14.0 * rough + 6.0 * (bright - 0.06)  # out of breath
+    out = certain[:, None] * GAIN * np.minimum(_MOST, out)
+    out[:, 7] = certain * NEUTRAL + (1 - certain) * SILENT
+    return out.astype(np.float32)

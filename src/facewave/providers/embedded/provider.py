@@ -27,6 +27,7 @@ from ...settings import FacewaveSettings
 from ...streams import StreamSettings
 from ...timing import SAMPLE_RATE
 from ..base import EmotionListener, ProviderInfo
+from .face import frames_of
 from .session import EmbeddedSession
 
 if TYPE_CHECKING:
@@ -144,6 +145,7 @@ class EmbeddedProvider:
         network = self._network
         assert network is not None, "an open session keeps the network loaded"
         batches: dict[int, list[int]] = defaultdict(list)
+        answers: dict[int, tuple[NDArray[np.float32], NDArray[np.float32]]] = {}
         for i, session in enumerate(sessions):
             if due := min(session.steps_due, _STEPS_PER_RUN):
                 batches[due].append(i)
@@ -156,7 +158,17 @@ class EmbeddedProvider:
             output = np.concatenate([articulation[:, :, self._head], phones[:, :, self._head]], axis=-1)
             for row, i in enumerate(members):
                 sessions[i].state = state[:, row]
-                frames[i] += sessions[i].take_output(output[row])
+                answers[i] = sessions[i].take_output(output[row])
+        if answers:
+            spoken = [sessions[i] for i in answers]
+            made = frames_of(
+                [session.face for session in spoken],
+                [rows for rows, _ in answers.values()],
+                [prosody for _, prosody in answers.values()],
+                [session.limit for session in spoken],
+            )
+            for i, new in zip(answers, made, strict=True):
+                frames[i] += new
         return bool(batches)
 
     @property

@@ -1,35 +1,26 @@
-"""One stream through the bundled model: from samples to frames, with all the state that lies between."""
+"""One stream through the bundled model: its samples, features and recurrent state; `face.py` has what follows."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...animation.asymmetry import Asymmetry
-from ...animation.emotion import EmotionPostProcessor, EmotionPostSettings
-from ...animation.expression import Expression
-from ...animation.face import FaceControl
-from ...animation.idle import COLUMNS as IDLE_COLUMNS
-from ...animation.idle import IdleLife, add_idle
-from ...animation.interpolate import GridInterpolator
-from ...animation.shaping import BlendShapeShaping
 from ...blendshapes import CHANNELS
-from ...emotions import EMOTIONS, EmotionSettings, EmotionTrack, emotion_vector, given_emotion, replaced_from
+from ...emotions import EmotionTrack
 from ...errors import SessionError
 from ...features.log_mel import N_MELS, LogMel
 from ...features.prosody import COLUMNS as PROSODY_COLUMNS
-from ...features.prosody import F0, LEVEL, Prosody
+from ...features.prosody import Prosody
 from ...frames import Frame, StreamInfo
 from ...streams import StreamSettings
-from ...timing import SAMPLE_RATE, frames_in, sample_of
+from ...timing import SAMPLE_RATE, frames_in
 from ..base import checked_samples
-from .articulation import CLASSES, PARAMETERS, to_blendshapes, to_visemes
-from .feeling import CORRESPONDENCE, SCORES, UNFELT, VoiceFeeling
+from .face import Face, Hearing
+from .feeling import CORRESPONDENCE
 
 if TYPE_CHECKING:
     from .provider import EmbeddedProvider
@@ -37,13 +28,7 @@ if TYPE_CHECKING:
 STEP_HZ = Fraction(60)
 """Network steps per second; step j ends at sample (j + 1) * 16000 / 60 and sees two feature frames."""
 
-TRANSITION_S = 0.5
-"""Time constant of a change of emotion where the settings name none."""
-
 _FEATURES_PER_STEP = 2
-_CLOSE, _LABIODENTAL = PARAMETERS.index("close"), PARAMETERS.index("fv")
-_SILENT = CLASSES.index("sil")
-_WIDTHS = np.cumsum([len(PARAMETERS), len(CLASSES), len(SCORES), len(IDLE_COLUMNS)])
 
 
 class EmbeddedSession:
@@ -66,21 +51,14 @@ class EmbeddedSession:
         self._skip = self._lead
         self._known: Callable[[int, int], NDArray[np.float32]] | None = None
         self._taken = 0
-        self._feeling = VoiceFeeling()
-        self._idle = IdleLife(settings.seed)
-        self._grid = GridInterpolator(STEP_HZ, fps, int(_WIDTHS[-1]))
         listener = provider.listener
         self.ear = None if listener is None else listener.open()
         """What hears the stream's emotion in place of the hint from prosody."""
 
         scored = CORRESPONDENCE if listener is None else listener.correspondence
-        self._emotion = _Emotion(settings.emotion, settings.emotion_track, fps, scored)
-        self._detects = provider.detects
-        self._look_ahead = provider.info.look_ahead
-        self._expression = Expression(fps, settings.seed, vary=settings.idle)
-        self._asymmetry = Asymmetry(fps, settings.seed)
-        self._face = FaceControl(settings.face_parameters, fps)
-        self._shaping = BlendShapeShaping(CHANNELS, settings.multipliers, settings.offsets, clamp=settings.clamp)
+        self.face = Face(settings, fps, Hearing(provider.detects, scored, provider.info.look_ahead), self.ear)
+        """What turns the network's output into frames."""
+
         self._info = StreamInfo(fps, CHANNELS)
         self.state = provider.initial_state()
         """Recurrent state of the network after the steps run so far."""
@@ -118,7 +96,7 @@ class EmbeddedSession:
             raise SessionError("Embedded session: audio after finish or cancel; open a new session for a new clip")
         samples = checked_samples(samples)
         if emotion is not None:
-            self._emotion.replace_from(emotion)
+            self.face.replace_from(emotion)
         self._received += len(samples)
         self._keep(samples.copy())
 
@@ -132,7 +110,7 @@ class EmbeddedSession:
             raise SessionError("Embedded session: finished or cancelled already; open a new session for a new clip")
         self._limit = frames_in(self._received, self._fps)
         # Silence after the end carries the network past its look-ahead to the last frame.
-        steps = self._grid.rows_needed(self._limit) + self._lead
+        steps = self.face.grid.rows_needed(self._limit) + self._lead
         missing = -(-steps * SAMPLE_RATE // int(STEP_HZ)) - self._received
         if self._limit and missing > 0:
             self._keep(np.zeros(missing, np.float32))
@@ -181,8 +159,8 @@ class EmbeddedSession:
         taken, self._features = self._features[:count], self._features[count:]
         return taken.reshape(steps, _FEATURES_PER_STEP * N_MELS)
 
-    def take_output(self, rows: NDArray[np.float32]) -> list[Frame]:
-        """Turn network output, shape (steps, 12 + 24): articulation and classes, into the frames now complete."""
+    def take_output(self, rows: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Network output, shape (steps, 12 + 24), from the first moment of the audio on, and the steps' prosody."""
         prosody, self._heard = self._heard[: len(rows)], self._heard[len(rows) :]
         before = min(self._skip, len(rows))
         self._skip -= before
@@ -190,60 +168,9 @@ class EmbeddedSession:
         if self._known is not None:
             rows = self._known(self._taken, self._taken + len(rows))
         self._taken += len(rows)
-        life = self._idle(prosody[:, LEVEL], prosody[:, F0])
-        first = self._grid.next_frame
-        grid = self._grid.push(np.concatenate([rows, self._feeling(prosody), life], axis=1), self._limit)
-        return self._frames(first, grid) if len(grid) else []
+        return rows, prosody
 
-    def _frames(self, first: int, grid: NDArray[np.float32]) -> list[Frame]:
-        """Frames from number `first` on; `grid` holds all that was heard, at their times."""
-        articulation, phones, scores, life, _ = np.split(grid, _WIDTHS, axis=1)
-        index = np.arange(first, first + len(grid), dtype=np.int64)
-        samples = index * SAMPLE_RATE * self._fps.denominator // self._fps.numerator
-        if self.ear is not None:
-            scores = self.ear.at(samples + self._look_ahead)
-        elif not self._detects:
-            scores = np.tile(UNFELT, (len(index), 1))
-        emotion = self._emotion(scores, samples)
-        lips, bite = articulation[:, _CLOSE], articulation[:, _LABIODENTAL]
-        weights = self._expression(to_blendshapes(articulation), emotion, lips, bite, phones[:, _SILENT])
-        if self._settings.idle:
-            weights = self._asymmetry(add_idle(weights, life))
-        weights = self._shaping(self._face(weights, np.maximum(lips, bite)))
-        visemes = to_visemes(phones) if self._settings.visemes else [None] * len(index)
-        head = life[:, -3:] if self._settings.idle else [None] * len(index)
-        return [
-            Frame(int(i), sample_of(int(i), self._fps), row, feeling, shown, turned)
-            for i, row, feeling, shown, turned in zip(index, weights, emotion, visemes, head, strict=True)
-        ]
-
-
-class _Emotion:
-    """The emotion of each frame: detected and given, by the post-processing that every provider shares."""
-
-    def __init__(
-        self, settings: EmotionSettings, track: EmotionTrack | None, fps: Fraction, scored: Sequence[int]
-    ) -> None:
-        self._settings = settings
-        self._track = track
-        transition = TRANSITION_S if settings.transition_s is None else settings.transition_s
-        self._post = EmotionPostSettings.of(settings, fps, transition)
-        # An emotion that nothing detects must not feed on its own output here.
-        self._processor = EmotionPostProcessor(
-            list(scored), len(EMOTIONS), self._post, beginning=emotion_vector(settings.beginning), feedback=False
-        )
-
-    def replace_from(self, track: EmotionTrack) -> None:
-        """Emotion keys that hold from their first one on."""
-        self._track = replaced_from(self._track, track)
-
-    def __call__(self, scores: NDArray[np.float32], samples: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Shape (frames, 10), for consecutive frames with detected scores (frames, n) at these samples."""
-        given = given_emotion(self._settings, self._track, samples)
-        self._processor.set_settings(replace(self._post, enable_preferred_emotion=given is not None))
-        out = np.empty((len(scores), len(EMOTIONS)), np.float32)
-        for i, row in enumerate(scores):
-            if given is not None:
-                self._processor.set_preferred(given[i])
-            out[i] = self._processor.process(row[None])[0]
-        return out
+    @property
+    def limit(self) -> int | None:
+        """Frames of the clip; None while audio may come."""
+        return self._limit
