@@ -134,7 +134,7 @@ def test_cancelled_stream_frees_its_place(by_stream: Cluster) -> None:
     with own_connection(by_stream.target) as channel:
         responses = controller_grpc.A2FControllerServiceStub(channel).ProcessAudioStream(requests(), timeout=60)
         next(responses)
-        assert _places_taken(by_stream) == 1
+        wait_until(lambda: _places_taken(by_stream) == 1, timeout=30)
         began = time.monotonic()
         responses.cancel()
         wait_until(lambda: _places_taken(by_stream) == 0, timeout=30)

@@ -358,4 +358,4 @@ class _Together:
         """Give the tracks their state back."""
         for i, track in enumerate(self._tracks):
             track.work, track.live, track.blended = self._work[i], self._live[i], self._blended[i]
-            track.first = False
+            track.first = bool(self._first[i, 0])

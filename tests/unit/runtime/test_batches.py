@@ -47,7 +47,8 @@ def test_clips_of_one_provider_are_computed_together() -> None:
         workers.run_until(lambda: all(recorder.endings for recorder in recorders))
     assert max(provider.sizes) == len(voices)
     for recorder, voice in zip(recorders, voices, strict=True):
-        assert recorder.reasons == ["finished"] and not recorder.wrong
+        assert recorder.reasons == ["finished"]
+        assert not recorder.wrong
         session = EmbeddedProvider().open(StreamSettings())
         alone = [*session.push(voice), *session.finish()]
         assert [frame.index for frame in recorder.frames] == [frame.index for frame in alone]
@@ -93,7 +94,8 @@ def test_a_consumer_that_blocks_holds_up_no_other() -> None:
         assert not slow.endings
         blocked.set()
         assert slow.over.wait(20)
-    assert len(quick.frames) == 300 and len(slow.frames) == 60
+    assert len(quick.frames) == 300
+    assert len(slow.frames) == 60
 
 
 def test_cancelling_does_not_wait_for_a_batch_and_the_provider_is_freed_after_it() -> None:
@@ -111,7 +113,8 @@ def test_cancelling_does_not_wait_for_a_batch_and_the_provider_is_freed_after_it
         assert recorder.over.wait(20)
         runtime.free(provider)
         go_on.set()
-    assert recorder.reasons == ["cancelled"] and not recorder.frames
+    assert recorder.reasons == ["cancelled"]
+    assert not recorder.frames
     assert not provider.info.loaded
 
 
@@ -133,7 +136,8 @@ def test_what_one_stream_does_not_take_fails_that_clip_only(monkeypatch: pytest.
         assert sent.result(1)
         with pytest.raises(ProviderError, match="this voice cannot be animated"):
             unsent.result(1)
-    assert good.reasons == ["finished"] and len(good.frames) == 60
+    assert good.reasons == ["finished"]
+    assert len(good.frames) == 60
     assert bad.reasons == ["failed"]
 
 

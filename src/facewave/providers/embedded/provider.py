@@ -5,7 +5,6 @@ The network is shared and stateless; `session.py` holds what belongs to one stre
 
 from __future__ import annotations
 
-import hashlib
 import json
 import threading
 from collections import defaultdict
@@ -110,6 +109,8 @@ class EmbeddedProvider:
 
     def version(self) -> str:
         """SHA-256 of the network's file."""
+        import hashlib
+
         return hashlib.sha256(self._file.read_bytes()).hexdigest()
 
     def allocate(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -119,3 +120,42 @@ def test_streams_stepped_together_equal_streams_alone(demo_clip: Path) -> None:
         out += new
     for out, expected in zip(frames, alone, strict=True):
         np.testing.assert_allclose(np.stack([frame.weights for frame in out]), expected, atol=2e-5)
+
+
+def test_streams_of_all_kinds_may_be_stepped_together(demo_clip: Path) -> None:
+    samples = read_audio(demo_clip).mono_16k()
+    provider = EmbeddedProvider()
+    track = EmotionTrack(np.array([0, 8000]), np.eye(10, dtype=np.float32)[[3, 6]])
+    kinds = [
+        StreamSettings(),
+        StreamSettings(frame_rate=Fraction(25), seed=4, visemes=True),
+        StreamSettings(idle=False, emotion=EmotionSettings(overrides={"joy": 0.7}, override_strength=0.6)),
+        StreamSettings(frame_rate=Fraction(120), emotion_track=track, emotion=replace(FULL, max_detected=2)),
+        StreamSettings(
+            face_parameters={"lowerFaceSmoothing": 0.02, "lipOpenOffset": 0.1}, multipliers={"jawOpen": 2.0}
+        ),
+    ]
+    sessions = [provider.open(kind) for kind in kinds]
+    made: list[list[facewave.Frame]] = [[] for _ in kinds]
+    # Pieces of other lengths for each, one of them late and one silent for a while: no two have equally many rows.
+    position = [0] * len(kinds)
+    for turn in range(60):
+        fed = [i for i in range(len(kinds)) if turn >= i and not (i == 2 and turn % 5)]
+        for i in fed:
+            size = 400 + 311 * i
+            assert isinstance(sessions[i], EmbeddedSession)
+            sessions[i].feed(samples[position[i] : position[i] + size])
+            position[i] += size
+        for i, new in zip(fed, provider.step([sessions[i] for i in fed]), strict=True):
+            made[i] += new
+    for i, kind in enumerate(kinds):
+        made[i] += sessions[i].finish()
+        session = provider.open(kind)
+        alone = [*session.push(samples[: position[i]]), *session.finish()]
+        assert [frame.index for frame in made[i]] == [frame.index for frame in alone]
+        for name in ("weights", "emotion", "visemes", "head"):
+            found = [getattr(frame, name) for frame in made[i]]
+            expected = [getattr(frame, name) for frame in alone]
+            assert [value is None for value in found] == [value is None for value in expected]
+            if found[0] is not None:
+                np.testing.assert_allclose(np.stack(found), np.stack(expected), atol=2e-5, err_msg=f"{kind} {name}")
