@@ -79,8 +79,8 @@ def analysed(windows: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 _TAPER = np.hanning(WINDOW).astype(np.float32)
-_LOW = np.fft.rfftfreq(_N_FFT, 1 / SAMPLE_RATE) < 1000
-_HIGH = np.fft.rfftfreq(_N_FFT, 1 / SAMPLE_RATE) > 4000
+# Below 1 kHz, above 4 kHz; as slices, because a mask copies.
+_LOW, _HIGH = slice(0, 1000 * _N_FFT // SAMPLE_RATE), slice(4000 * _N_FFT // SAMPLE_RATE + 1, None)
 # What tapering alone does to a perfectly periodic signal; dividing by it makes its periodicity 1 at every lag.
 _TAPER_SHARE = np.fft.irfft(np.abs(np.fft.rfft(_TAPER, _N_FFT)) ** 2)[: _LONGEST + 2]
 _TAPER_SHARE = (_TAPER_SHARE / _TAPER_SHARE[0]).astype(np.float32)
@@ -93,7 +93,8 @@ def _analysed(windows: NDArray[np.float32]) -> NDArray[np.float32]:
     """
     level = 10 * np.log10(np.mean(np.square(windows), axis=1) + _TINY)
     spectrum = np.fft.rfft((windows - windows.mean(axis=1, keepdims=True)) * _TAPER, _N_FFT)
-    power = (spectrum.real**2 + spectrum.imag**2).astype(np.float32)
+    power = np.square(spectrum.real)
+    power += np.square(spectrum.imag)
     total = power.sum(axis=1) + _TINY
     noise = power[:, _HIGH].sum(axis=1) / total
     low = power[:, _LOW].sum(axis=1)
