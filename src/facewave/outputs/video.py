@@ -198,7 +198,7 @@ def _interrupts() -> Iterator[Callable[[], None]]:
 def _drawn(browser: Any, page_file: Path, frames: int) -> Iterator[bytes]:
     page = browser.new_page(viewport={"width": SIZE, "height": SIZE}, color_scheme="light")
     page.set_default_timeout(_PATIENCE_MS)
-    page.goto(page_file.as_uri())
+    page.goto(page_file.as_uri() + "?quality=full")
     page.wait_for_function(
         "document.documentElement.dataset.ready || document.getElementById('note').textContent.includes('cannot')"
     )

@@ -3,7 +3,7 @@
 import { BufferAttribute, BufferGeometry } from "three";
 
 /** The numbers of an attribute in three columns, whatever it is stored as. */
-function columns(attribute) {
+export function columns(attribute) {
   const out = new Float32Array(attribute.count * 3);
   for (let i = 0; i < attribute.count; i++) {
     out[3 * i] = attribute.getX(i);
@@ -31,6 +31,16 @@ function add(sum, rows, values, weight) {
   }
 }
 
+/** A geometry that shares everything with the source but the morph targets. */
+export function sharing(source) {
+  const out = new BufferGeometry();
+  for (const [name, attribute] of Object.entries(source.attributes)) out.setAttribute(name, attribute);
+  out.setIndex(source.index);
+  for (const { start, count, materialIndex } of source.groups) out.addGroup(start, count, materialIndex);
+  out.boundingSphere = source.boundingSphere;
+  return out;
+}
+
 export class Morphs {
   /** @param {BufferGeometry} source with relative morph targets, as glTF has them; it is left as it is. */
   constructor(source) {
@@ -40,13 +50,9 @@ export class Morphs {
     this.shapes = source.morphAttributes.position.map((moves, i) => sparse(columns(moves), turned[i] && columns(turned[i])));
     this.shown = new Float32Array(this.shapes.length);
     /** The geometry to draw: everything of the source but the targets, with points and normals of its own. */
-    this.geometry = new BufferGeometry();
-    for (const [name, attribute] of Object.entries(source.attributes)) this.geometry.setAttribute(name, attribute);
+    this.geometry = sharing(source);
     this.geometry.setAttribute("position", new BufferAttribute(this.points.slice(), 3));
     if (this.normals) this.geometry.setAttribute("normal", new BufferAttribute(this.normals.slice(), 3));
-    this.geometry.setIndex(source.index);
-    for (const { start, count, materialIndex } of source.groups) this.geometry.addGroup(start, count, materialIndex);
-    this.geometry.boundingSphere = source.boundingSphere;
   }
 
   /** Sum the shapes with these weights into the geometry; false when they are those of the last time. */

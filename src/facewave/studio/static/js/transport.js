@@ -59,6 +59,8 @@ export function createTransport({ viewer, clock }) {
     play.textContent = clock.playing ? "Pause" : "Play";
     play.setAttribute("aria-pressed", String(clock.playing));
   });
+  get("quality").value = viewer.choice;
+  get("quality").onchange = (event) => viewer.setQuality(event.target.value);
   get("loop").onchange = (event) => clock.setLoop(event.target.checked);
   get("speed").onchange = (event) => clock.setSpeed(Number(event.target.value));
   for (const button of document.querySelectorAll("[data-view]")) button.onclick = () => viewer.look(button.dataset.view);

@@ -1,4 +1,5 @@
 // Draws a head with morph targets. Knows nothing of audio, files or pages: give it weights by channel, it moves the mesh.
+import { coarser } from "facewave/coarse.js";
 import { addLights, finish } from "facewave/light.js";
 import { Morphs } from "facewave/morphs.js";
 import { plain } from "facewave/plain.js";
@@ -217,12 +218,28 @@ export class Viewer {
       if (!own) this.stand.set(mesh, (own = { geometry: mesh.geometry, material: mesh.material }));
       if (this.simple) {
         if (own.geometry.morphAttributes.position) own.morphs ??= new Morphs(own.geometry);
+        own.light ??= own.morphs?.geometry ?? own.geometry;
         own.cheap ??= Array.isArray(own.material) ? own.material.map(cheap) : cheap(own.material);
       }
-      mesh.geometry = (this.simple && own.morphs?.geometry) || own.geometry;
+      mesh.geometry = this.simple ? own.light : own.geometry;
       mesh.material = this.simple ? own.cheap : own.material;
     });
+    if (this.simple) this.thinned = this.#thin();
     this.dirty = true;
+  }
+
+  /** Fewer triangles for the simple way of drawing, mesh by mesh, after the first picture is out. */
+  async #thin() {
+    for (const [mesh, own] of this.stand) {
+      if (own.thin) continue;
+      own.thin = true;
+      await new Promise((done) => setTimeout(done));
+      const { morphs } = own;
+      own.light = await coarser(own.light, morphs?.shapes);
+      if (morphs) morphs.geometry = own.light;
+      if (this.simple) mesh.geometry = own.light;
+      this.dirty = true;
+    }
   }
 
   #limited(weights) {
