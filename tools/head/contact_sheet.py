@@ -79,7 +79,8 @@ window.draw = async (cells, size, columns, glb, captions) => {
     const pen = canvas.getContext("2d");
     pen.fillStyle = cell.ground ?? "#dfe2e8";
     pen.fillRect(0, 0, size, size);
-    pen.drawImage(viewer.canvas, 0, 0);
+    pen.imageSmoothingQuality = "high";
+    pen.drawImage(viewer.canvas, 0, 0, size, size);
   }
   return true;
 };

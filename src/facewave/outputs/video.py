@@ -54,6 +54,7 @@ _PREPARE = """size => {
   viewer.apply = viewer.render = viewer.resize = () => false;
   const film = Object.assign(document.createElement("canvas"), { width: size, height: size });
   const pen = film.getContext("2d", { willReadFrequently: true });
+  pen.imageSmoothingQuality = "high";
   const middle = [size * 0.5, size * 0.42];
   const ground = pen.createRadialGradient(...middle, 0, ...middle, Math.hypot(size * 0.5, size * 0.58));
   const [inner, outer] = ["--stage-in", "--stage-out"].map((name) => {

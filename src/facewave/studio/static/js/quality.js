@@ -14,6 +14,12 @@ const FIRST_PLAIN = LEVELS.findIndex((level) => level.plain);
 /** What a person may choose; "auto" begins where the machine lets it and steps down while it cannot keep up. */
 export const CHOICES = ["auto", "full", "fast"];
 
+/**
+ * Edges in software: several samples a pixel cost as much as this many pixels in each direction, and leave pinholes where
+ * triangles meet (SwiftShader), which show as dark specks on the skin.
+ */
+export const PIXELS_FOR_EDGES = 1.5;
+
 const ENOUGH = 30;
 const FAR_TOO_FEW = 15;
 

@@ -3,7 +3,7 @@ import { coarser } from "facewave/coarse.js";
 import { addLights, finish } from "facewave/light.js";
 import { Morphs } from "facewave/morphs.js";
 import { plain } from "facewave/plain.js";
-import { CHOICES, firstLevel, LEVELS, Pace } from "facewave/quality.js";
+import { CHOICES, drawnInSoftware, firstLevel, LEVELS, Pace, PIXELS_FOR_EDGES } from "facewave/quality.js";
 import * as THREE from "three";
 
 /** Where the camera stands and what it looks at, metres, for a head whose eyes are 62 mm apart. */
@@ -169,7 +169,8 @@ export class Viewer {
   resize() {
     const box = this.canvas.parentElement.getBoundingClientRect();
     const [width, height] = [Math.max(1, Math.floor(box.width)), Math.max(1, Math.floor(box.height))];
-    this.renderer.setPixelRatio(Math.min(LEVELS[this.level].pixels, globalThis.devicePixelRatio || 1));
+    const edges = !this.simple && drawnInSoftware() ? PIXELS_FOR_EDGES : 1;
+    this.renderer.setPixelRatio(edges * Math.min(LEVELS[this.level].pixels, globalThis.devicePixelRatio || 1));
     this.renderer.setSize(width, height, false);
     this.camera.aspect = width / height;
     this.camera.fov = width < height ? 30 : 24;
@@ -200,7 +201,7 @@ export class Viewer {
       this.orbit.connect(fresh);
       if (focused) fresh.focus();
     }
-    this.renderer = new THREE.WebGLRenderer({ canvas: this.canvas, antialias: !this.simple, alpha: true });
+    this.renderer = new THREE.WebGLRenderer({ canvas: this.canvas, antialias: !this.simple && !drawnInSoftware(), alpha: true });
     this.renderer.toneMapping = THREE.NeutralToneMapping;
     this.renderer.shadowMap.type = THREE.PCFShadowMap;
   }
