@@ -1,4 +1,4 @@
-"""The viewer where GL is done in software: the cheap way is chosen, moves as the full one does, and rests when nothing moves."""
+"""The viewer where GL is done in software: the cheap way is chosen, moves as the full one does, and rests when it may."""
 
 from typing import Any
 
@@ -87,11 +87,11 @@ def test_software_gl_gets_the_cheap_way_and_the_jaw_is_seen_to_open(viewer: Any)
 
 
 def test_the_processors_sum_of_all_shapes_is_the_full_sum(viewer: Any) -> None:
-    viewer.evaluate("open('fast')")
+    viewer.evaluate("open('fast').then(() => { viewer.limits = null; })")
     random = np.random.default_rng(4)
-    for weights in ({name: 1.0 for name in CHANNELS}, {name: float(random.random()) for name in CHANNELS}):
+    for weights in (dict.fromkeys(CHANNELS, 1.0), {name: float(random.random()) for name in CHANNELS}):
         pose(viewer, weights)
-        viewer.evaluate("viewer.limits = null; viewer.render()")
+        viewer.evaluate("viewer.render()")
         moved = 0
         for name, full, shown, without_targets in viewer.evaluate(SUMS):
             assert without_targets, name

@@ -25,8 +25,8 @@ from ..frames import Animation
 BROWSER_AUDIO = (".wav", ".mp3", ".flac", ".ogg", ".oga", ".opus")
 """Extensions of audio that current browsers decode."""
 
-MODULES = ("clock.js", "coarse.js", "curves.js", "exported.js", "light.js", "morphs.js", "plain.js", "quality.js", "take.js",
-           "transport.js", "viewer.js")  # fmt: skip
+MODULES = ("clock.js", "coarse.js", "curves.js", "exported.js", "light.js", "morphs.js", "plain.js", "quality.js",
+           "take.js", "transport.js", "viewer.js")  # fmt: skip
 """Viewer modules that the page carries."""
 
 VENDORED = ("meshoptimizer", "three")
