@@ -1,4 +1,4 @@
-"""The viewer where GL is done in software: the cheap way is chosen, moves as the full one does, and rests when it may."""
+"""The viewer where GL runs in software: the cheap way is chosen, moves as the full one does, and rests in between."""
 
 from typing import Any
 
