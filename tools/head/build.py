@@ -163,7 +163,9 @@ def skin_colours(skin: Skin) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     mix("#5c1f22", smoothstep(mouth, 4.8, 6.4))
     mix("#1c0608", smoothstep(mouth, 6.2, 7.6))
     mix("#4c221b", smoothstep(nostril, 0.35, 1.4))
-    mix("#3a271d", smoothstep(hair.above_hairline(p), -0.03, 0.13))
+    # Above the forehead the ground sets in sharply, or bare skin would show behind the fringe.
+    soft = 0.16 - 0.09 * np.clip((p[:, 1] - 0.9) / 0.15, 0, 1)
+    mix("#3a271d", smoothstep((hair.above_hairline(p) + 0.03) / soft, 0.0, 1.0))
     dry -= 0.38 * smoothstep(mouth, 1.9, 2.6) + 0.62 * smoothstep(mouth, 3.4, 4.4)
     dry -= 0.75 * smoothstep(eye, 2.7, 3.2)
     dry -= 0.16 * spot(0.0, -0.56, 0.86, 0.16) + 0.10 * spot(0.0, 0.75, 0.42, 0.40)
@@ -224,8 +226,7 @@ def glued_motions(glued: hair.Attached, motions: dict[str, NDArray[np.float64]])
 def build_parts(skin: Skin, motions: dict[str, NDArray[np.float64]]) -> list[Part]:
     """Every mesh of the head."""
     colours, dry = skin_colours(skin)
-    # Under the hair the skin stands out a little, so that no light falls through between the locks.
-    padded = skin.points + skin.normals * (0.05 * smoothstep(hair.above_hairline(skin.points), 0.02, 0.35))[:, None]
+    padded = skin.points + skin.normals * hair.padding(skin.points)[:, None]
     whole = part_of("Face", parts.Shell(padded, skin.triangles, colours), "skin", motions)
     whole.alpha = dry
     out = [whole.thinned(skin.exported, skin.exported_triangles)]

@@ -53,14 +53,15 @@ body{margin:0;background:#f4f4f6;font:600 11px sans-serif;color:#223}
 figure{margin:0}
 figcaption{padding:1px 3px;overflow-wrap:anywhere}
 canvas{display:block}</style>
-<script type="importmap">{"imports": {"facewave/": "/js/", "three": "/vendor/three.js"}}</script>
+<script type="importmap">{"imports": {"facewave/": "/js/", "three": "/vendor/three.js",
+  "meshoptimizer": "/vendor/meshoptimizer.js"}}</script>
 <div id="stage"><canvas></canvas></div><div id="sheet"></div>
 <script type="module">
 import { Viewer } from "facewave/viewer.js";
 window.draw = async (cells, size, columns, glb, captions) => {
   document.body.style.setProperty("--columns", columns);
   document.body.style.setProperty("--cell", `${size}px`);
-  const viewer = new Viewer(document.querySelector("#stage canvas"));
+  const viewer = new Viewer(document.querySelector("#stage canvas"), "full");
   await viewer.load(await (await fetch(glb)).arrayBuffer());
   const sheet = document.getElementById("sheet");
   for (const cell of cells) {
@@ -78,7 +79,8 @@ window.draw = async (cells, size, columns, glb, captions) => {
     const pen = canvas.getContext("2d");
     pen.fillStyle = cell.ground ?? "#dfe2e8";
     pen.fillRect(0, 0, size, size);
-    pen.drawImage(viewer.canvas, 0, 0);
+    pen.imageSmoothingQuality = "high";
+    pen.drawImage(viewer.canvas, 0, 0, size, size);
   }
   return true;
 };

@@ -23,6 +23,12 @@ DARK, LIGHT = rgb("#3a271d"), rgb("#80573a")
 PART_X = 0.42
 """Where the hair parts, on the person's left."""
 
+OVERLAP = 0.05
+"""Units by which roots lie beyond the parting."""
+
+FILLED = 0.4
+"""Share of the hair's height that the scalp is raised under it on the top of the head."""
+
 
 @dataclass
 class Attached:
@@ -43,6 +49,13 @@ def above_hairline(points: Points) -> NDArray[np.float64]:
     return np.asarray(np.where(points[:, 1] < -1.45, -1.0, above))
 
 
+def padding(points: Points) -> NDArray[np.float64]:
+    """How far the scalp is raised under the hair, units, so that no light falls through beneath the locks."""
+    rim = np.clip((above_hairline(points) - 0.02) / 0.33, 0, 1)
+    top = np.clip((points[:, 1] - 0.5) / 0.9, 0, 1)
+    return np.asarray((0.05 + FILLED * top * volume(points)) * rim * rim * (3 - 2 * rim))
+
+
 class Scalp:
     """The skin of the head as a height over directions from the middle of the skull."""
 
@@ -61,12 +74,12 @@ class Scalp:
         return np.asarray(SKULL + directions * (self.radius[near] * share).sum(axis=1)[:, None])
 
 
-def _flow(points: Points) -> Points:
-    """The way the comb went, by place."""
+def _flow(points: Points, side: float) -> Points:
+    """The way the comb went, by place; `side` is -1 to the right of the parting, 1 to its left."""
     x, y, z = points.T
     top = np.clip((y - 0.75) / 0.5, 0, 1)
     back = np.clip((-1.35 - z) / 0.7, 0, 1)
-    beside = np.tanh((x - PART_X) / 0.10)
+    beside = side * np.maximum(np.abs(np.tanh((x - PART_X) / 0.10)), 0.35)
     # From the parting: over the crown to the right and back, or down the left side.
     combed = np.stack([np.where(beside < 0, 0.95 * beside, 0.75 * beside), np.full_like(x, -0.2),
                        np.where(beside < 0, -0.62, -0.55)], axis=1)  # fmt: skip
@@ -76,7 +89,7 @@ def _flow(points: Points) -> Points:
     return np.asarray((1 - back[:, None]) * flow + back[:, None] * nape)
 
 
-def _volume(points: Points) -> NDArray[np.float64]:
+def volume(points: Points) -> NDArray[np.float64]:
     """How high the hair stands off the skin."""
     x, y, z = points.T
     above = np.clip(above_hairline(points), 0, None)
@@ -111,29 +124,35 @@ def locks(skin: Points, count: int = 370, seed: int = 5) -> Shell:
     line = skin[np.abs(above_hairline(skin) - 0.05) < 0.05]
     turns = np.arctan2(line[:, 0], line[:, 2] + 1.0)
     wanted = np.linspace(-0.72, 0.72, FRINGE_LOCKS)
-    roots = np.vstack([roots, line[np.abs(turns[None] - wanted[:, None]).argmin(axis=1)]])
-    # Both sides begin at the parting itself, or it would be a bald furrow.
+    fringe = line[np.abs(turns[None] - wanted[:, None]).argmin(axis=1)]
+    # Both sides begin a little beyond the parting, or it would be a bald furrow.
     parted = (np.abs(roots[:, 0] - PART_X) < 0.17) & (roots[:, 1] > 0.95)
-    roots[parted, 0] = PART_X + np.where(roots[parted, 0] < PART_X, -0.025, 0.025)
+    sides = np.where(np.r_[roots[:, 0], fringe[:, 0]] < PART_X, -1.0, 1.0)
+    roots[parted, 0] = PART_X - OVERLAP * sides[: len(roots)][parted]
+    # The fringe keeps its places; where it parts, one more lock from either side crosses over.
+    crossing = PART_X + OVERLAP * np.array([1.0, -1.0])
+    front = line[line[:, 2] > 0]
+    over = front[np.abs(front[:, 0] - crossing[:, None]).argmin(axis=1)]
+    roots, sides = np.vstack([roots, fringe, over]), np.r_[sides, -1.0, 1.0]
     # Those whose tips lie on top come last and a little higher: the front and the top over the sides.
     order = np.argsort(roots[:, 1] + 0.25 * roots[:, 2])
     points: list[Points] = []
     colours: list[Points] = []
     triangles: list[NDArray[np.int64]] = []
     strip = _strip_triangles()
-    for rank, root in enumerate(roots[order]):
+    for rank, (root, side) in enumerate(zip(roots[order], sides[order], strict=True)):
         near_line = float(above_hairline(root[None])[0])
         long = (0.80 + 0.35 * np.clip((root[1] - 0.5) / 0.8, 0, 1)) * random.uniform(0.8, 1.15)
         long *= 0.55 + 0.45 * np.clip(near_line / 0.5, 0, 1)
         path, at = [root], root
         bend = random.normal(0, 0.07)
         for _ in range(STATIONS - 1):
-            way = _flow(at[None])[0]
+            way = _flow(at[None], side)[0]
             out = at - SKULL
             out /= np.linalg.norm(out)
-            side = np.cross(out, way)
+            aside = np.cross(out, way)
             way = way - out * (way @ out)
-            way = way / (np.linalg.norm(way) + 1e-9) + bend * side / (np.linalg.norm(side) + 1e-9)
+            way = way / (np.linalg.norm(way) + 1e-9) + bend * aside / (np.linalg.norm(aside) + 1e-9)
             at = at + way / np.linalg.norm(way) * long / (STATIONS - 1)
             d = at - SKULL
             at = scalp.at((d / np.linalg.norm(d))[None])[0]
@@ -143,7 +162,7 @@ def locks(skin: Points, count: int = 370, seed: int = 5) -> Shell:
         out = line - SKULL
         out /= np.linalg.norm(out, axis=1, keepdims=True)
         layer = 0.75 + 0.25 * rank / len(roots) + random.normal(0, 0.06)
-        height = _volume(line) * layer * (0.25 + 0.75 * np.sin(np.pi * np.clip(s * 0.75 + 0.05, 0, 1)) ** 0.7)
+        height = volume(line) * layer * (0.25 + 0.75 * np.sin(np.pi * np.clip(s * 0.75 + 0.05, 0, 1)) ** 0.7)
         height = np.maximum(height, 0.012) + 0.012 * s
         along = np.gradient(line, axis=0)
         across = np.cross(out, along)

@@ -25,8 +25,8 @@ from .waves import SlowWaves, wandering
 _POSES: Mapping[str, Mapping[str, float]] = {
     "amazement": {"browInnerUp": 0.85, "browOuterUp": 1.0, "eyeWide": 0.85, "jawOpen": 0.35},
     "anger": {
-        "browDown": 1.0, "eyeSquint": 0.5, "eyeWide": 0.15, "noseSneer": 0.45, "mouthFrown": 0.6, "mouthPress": 0.3,
-        "mouthStretch": 0.25, "jawForward": 0.3,
+        "browDown": 1.0, "eyeSquint": 0.65, "cheekSquint": 0.2, "noseSneer": 0.4, "mouthFrown": 0.5, "mouthPress": 0.55,
+        "mouthShrugLower": 0.3, "mouthStretch": 0.1, "jawForward": 0.3,
     },
     "cheekiness": {
         "mouthSmileLeft": 0.8, "mouthSmileRight": 0.15, "mouthDimpleLeft": 0.4, "mouthLeft": 0.15,

@@ -25,8 +25,12 @@ from ..frames import Animation
 BROWSER_AUDIO = (".wav", ".mp3", ".flac", ".ogg", ".oga", ".opus")
 """Extensions of audio that current browsers decode."""
 
-MODULES = ("clock.js", "curves.js", "exported.js", "light.js", "take.js", "transport.js", "viewer.js")
+MODULES = ("clock.js", "coarse.js", "curves.js", "exported.js", "light.js", "morphs.js", "plain.js", "quality.js",
+           "take.js", "transport.js", "viewer.js")  # fmt: skip
 """Viewer modules that the page carries."""
+
+VENDORED = ("meshoptimizer", "three")
+"""Modules of others that they need."""
 
 
 def write(animation: Animation, file: IO[bytes]) -> None:
@@ -95,7 +99,7 @@ def as_wav(path: Path) -> bytes:
 def _imports(static: Traversable) -> dict[str, str]:
     """Module name -> data address, so that the page's modules find each other without a server."""
     sources = {f"facewave/{name}": static.joinpath("js", name) for name in MODULES}
-    sources["three"] = static.joinpath("vendor", "three.js")
+    sources |= {name: static.joinpath("vendor", f"{name}.js") for name in VENDORED}
     return {
         name: "data:text/javascript;base64," + base64.b64encode(source.read_bytes()).decode()
         for name, source in sources.items()

@@ -54,6 +54,7 @@ _PREPARE = """size => {
   viewer.apply = viewer.render = viewer.resize = () => false;
   const film = Object.assign(document.createElement("canvas"), { width: size, height: size });
   const pen = film.getContext("2d", { willReadFrequently: true });
+  pen.imageSmoothingQuality = "high";
   const middle = [size * 0.5, size * 0.42];
   const ground = pen.createRadialGradient(...middle, 0, ...middle, Math.hypot(size * 0.5, size * 0.58));
   const [inner, outer] = ["--stage-in", "--stage-out"].map((name) => {
@@ -198,7 +199,7 @@ def _interrupts() -> Iterator[Callable[[], None]]:
 def _drawn(browser: Any, page_file: Path, frames: int) -> Iterator[bytes]:
     page = browser.new_page(viewport={"width": SIZE, "height": SIZE}, color_scheme="light")
     page.set_default_timeout(_PATIENCE_MS)
-    page.goto(page_file.as_uri())
+    page.goto(page_file.as_uri() + "?quality=full")
     page.wait_for_function(
         "document.documentElement.dataset.ready || document.getElementById('note').textContent.includes('cannot')"
     )

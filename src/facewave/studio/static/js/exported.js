@@ -17,7 +17,7 @@ async function unpacked(id) {
 
 async function main() {
   const info = JSON.parse(text("take-info"));
-  const viewer = new Viewer(document.getElementById("head"));
+  const viewer = new Viewer(document.getElementById("head"), new URLSearchParams(location.search).get("quality"));
   const clock = new Clock();
   await viewer.load(await unpacked("head-data"));
   const frames = new Float32Array(await unpacked("frames-data"));

@@ -1,20 +1,28 @@
 // The lights, and what makes skin look like skin: light goes in, wanders, and comes out redder past the edge of the shadow.
 import * as THREE from "three";
 
+/** Colour, strength and where from; the first throws the shadow, the last two come from behind. */
+export const LAMPS = [
+  [0xfff0df, 2.5, [0.34, 0.42, 0.72]],
+  [0xcfdcff, 0.55, [-0.8, 0.05, 0.6]],
+  [0xdfe8ff, 1.4, [-0.55, 0.5, -0.75]],
+  [0xffe9d6, 0.7, [0.8, 0.25, -0.6]],
+];
+/** Colour from above, colour from below, strength. Plain: an environment map would look little better here. */
+export const SKY = [0xe9efff, 0xb98f7c, 1.25];
+
+/** How far, by colour, light that entered skin wanders on past the edge of the shadow. */
+export const REACH = [0.38, 0.16, 0.11];
+
 /** Put the lights into a scene; returns the one that throws shadows. */
 export function addLights(scene) {
-  const light = (colour, strength, x, y, z) => {
+  scene.add(new THREE.HemisphereLight(...SKY));
+  const [key] = LAMPS.map(([colour, strength, from]) => {
     const source = new THREE.DirectionalLight(colour, strength);
-    source.position.set(x, y, z);
+    source.position.set(...from);
     scene.add(source);
     return source;
-  };
-  // Plain lights: an environment map would look little better here and costs seconds where GL is done in software.
-  scene.add(new THREE.HemisphereLight(0xe9efff, 0xb98f7c, 1.25));
-  const key = light(0xfff0df, 2.5, 0.34, 0.42, 0.72);
-  light(0xcfdcff, 0.55, -0.8, 0.05, 0.6);
-  light(0xdfe8ff, 1.4, -0.55, 0.5, -0.75);
-  light(0xffe9d6, 0.7, 0.8, 0.25, -0.6);
+  });
   key.castShadow = true;
   key.shadow.mapSize.set(1024, 1024);
   Object.assign(key.shadow.camera, { left: -0.19, right: 0.19, top: 0.19, bottom: -0.19, near: 0.5, far: 1.4 });
@@ -39,7 +47,7 @@ const SKIN = [
   [SHINE, `irradiance *= max( 1.0 - vColor.a, smoothstep( 0.02, 0.22, vColor.g ) );
   ${SHINE}`],
   [EDGE, `float facing = dot( geometryNormal, directLight.direction );
-  vec3 reach = vec3( 0.38, 0.16, 0.11 );
+  vec3 reach = vec3( ${REACH.join(", ")} );
   vec3 entered = saturate( ( facing + reach ) / ( ( 1.0 + reach ) * ( 1.0 + reach ) ) );
   reflectedLight.directDiffuse += open * entered * directLight.color * diffuseBRDF * ( 1.0 - F );`],
 ];

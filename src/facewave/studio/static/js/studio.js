@@ -6,12 +6,13 @@ import { createTransport } from "facewave/transport.js";
 import { Viewer } from "facewave/viewer.js";
 
 const get = (id) => document.getElementById(id);
-const token = new URLSearchParams(location.search).get("token") ?? "";
+const asked = new URLSearchParams(location.search);
+const token = asked.get("token") ?? "";
 const note = (text) => (get("note").textContent = text);
 const complain = (error) => (get("error").textContent = error ? String(error.message ?? error) : "");
 
 const clock = new Clock();
-const viewer = new Viewer(get("head"));
+const viewer = new Viewer(get("head"), asked.get("quality"));
 const transport = createTransport({ viewer, clock });
 let viewerB = null;
 let info = null;
@@ -88,10 +89,11 @@ async function showB(take) {
   get("stage-b").hidden = !take;
   if (!take) return;
   if (!viewerB) {
-    viewerB = new Viewer(get("head-b"));
+    viewerB = new Viewer(get("head-b"), viewer.choice);
     await viewerB.load(await ownHead());
     const step = () => {
       if (takeB) viewerB.apply(takeB.at(clock.time));
+      viewerB.setLevel(viewer.level);
       viewerB.render();
       requestAnimationFrame(step);
     };

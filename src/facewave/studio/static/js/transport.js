@@ -59,6 +59,8 @@ export function createTransport({ viewer, clock }) {
     play.textContent = clock.playing ? "Pause" : "Play";
     play.setAttribute("aria-pressed", String(clock.playing));
   });
+  get("quality").value = viewer.choice;
+  get("quality").onchange = (event) => viewer.setQuality(event.target.value);
   get("loop").onchange = (event) => clock.setLoop(event.target.checked);
   get("speed").onchange = (event) => clock.setSpeed(Number(event.target.value));
   for (const button of document.querySelectorAll("[data-view]")) button.onclick = () => viewer.look(button.dataset.view);
@@ -89,7 +91,7 @@ export function createTransport({ viewer, clock }) {
   });
 
   let live = null;
-  let [marked, drawn] = [performance.now(), 0];
+  let [marked, drawn, steps] = [performance.now(), 0, 0];
   let shownText = "";
   function step(now) {
     const time = clock.tick();
@@ -99,12 +101,14 @@ export function createTransport({ viewer, clock }) {
     const text = `${time.toFixed(2)} / ${clock.length.toFixed(2)} s`;
     if (text !== shownText) get("time").textContent = shownText = text;
     viewer.render();
+    steps += 1;
     if (now - marked > 1000) {
-      const fps = ((viewer.drawn - drawn) * 1000) / (now - marked);
-      get("fps").textContent = `${Math.round(fps)} fps drawn`;
-      // A page in the background is not slow, only not looked at.
-      if ((clock.playing || live) && !document.hidden && now - marked < 3000) viewer.keepUp(fps);
-      [marked, drawn] = [now, viewer.drawn];
+      const seconds = (now - marked) / 1000;
+      const fps = Math.round((viewer.drawn - drawn) / seconds);
+      get("fps").textContent = fps ? `${fps} fps drawn` : "";
+      // A page in the background is not slow, only not looked at; nor is one whose face holds still.
+      if ((clock.playing || live) && !document.hidden && seconds < 6) viewer.keepUp(steps / seconds);
+      [marked, drawn, steps] = [now, viewer.drawn, 0];
     }
     requestAnimationFrame(step);
   }

@@ -1,5 +1,9 @@
 // Draws a head with morph targets. Knows nothing of audio, files or pages: give it weights by channel, it moves the mesh.
+import { coarser } from "facewave/coarse.js";
 import { addLights, finish } from "facewave/light.js";
+import { Morphs } from "facewave/morphs.js";
+import { plain } from "facewave/plain.js";
+import { CHOICES, drawnInSoftware, firstLevel, LEVELS, Pace, PIXELS_FOR_EDGES } from "facewave/quality.js";
 import * as THREE from "three";
 
 /** Where the camera stands and what it looks at, metres, for a head whose eyes are 62 mm apart. */
@@ -19,14 +23,11 @@ export function plainName(name) {
 }
 
 export class Viewer {
-  constructor(canvas) {
+  /** @param choice one of CHOICES: how well to draw. */
+  constructor(canvas, choice = "auto") {
     this.canvas = canvas;
-    this.renderer = new THREE.WebGLRenderer({ canvas, antialias: true, alpha: true });
-    this.renderer.toneMapping = THREE.NeutralToneMapping;
-    this.renderer.shadowMap.type = THREE.PCFShadowMap;
     this.scene = new THREE.Scene();
     this.key = addLights(this.scene);
-    this.setShadows(true);
     this.camera = new THREE.PerspectiveCamera(24, 1, 0.01, 50);
     this.orbit = new THREE.OrbitControls(this.camera, canvas);
     this.orbit.enablePan = false;
@@ -39,9 +40,10 @@ export class Viewer {
     this.drawn = 0;
     this.dirty = true;
     this.weights = new Float32Array(0);
+    this.stand = new Map();
+    this.setQuality(choice);
     this.look("front");
     new ResizeObserver(() => this.resize()).observe(canvas.parentElement);
-    this.resize();
   }
 
   /** Show the GLB in `bytes` instead of the head shown now; throws when it holds no morph targets. */
@@ -51,6 +53,7 @@ export class Viewer {
     gltf.scene.traverse((node) => node.isMesh && node.morphTargetDictionary && meshes.push(node));
     if (!meshes.length) throw new Error("this file holds no mesh with morph targets, so there is nothing to animate");
     if (this.head) this.scene.remove(this.head);
+    this.stand.clear();
     this.head = gltf.scene;
     this.meshes = meshes;
     this.limits = null;
@@ -63,6 +66,7 @@ export class Viewer {
     });
     this.scene.add(gltf.scene);
     this.#frame(gltf.scene);
+    this.#dress();
     this.setChannels(this.channels);
     this.dirty = true;
   }
@@ -72,6 +76,7 @@ export class Viewer {
     this.channels = [...channels];
     this.position = new Map(this.channels.map((name, i) => [name, i]));
     this.weights = new Float32Array(this.channels.length);
+    this.applied = false;
     const wanted = new Map(this.channels.map((name, i) => [plainName(name), i]));
     const found = new Set();
     this.bound = (this.meshes ?? []).map((mesh) => {
@@ -90,8 +95,10 @@ export class Viewer {
     this.missing = this.channels.filter((_, i) => !found.has(i));
   }
 
-  /** Take one frame: weights in the order of the channels. */
+  /** Take one frame: weights in the order of the channels. The same again changes nothing. */
   apply(weights) {
+    if (this.applied && this.weights.every((weight, i) => weight === Math.fround(weights[i]))) return;
+    this.applied = true;
     this.weights.set(weights);
     const limited = this.limits ? this.#limited(weights) : weights;
     for (const { mesh, pairs, gazeOnly } of this.bound) {
@@ -108,21 +115,33 @@ export class Viewer {
     return NaN;
   }
 
-  /** Shadows cost a second pass over the head; without them the shading painted into it remains. */
-  setShadows(on) {
-    this.renderer.shadowMap.enabled = on;
-    this.key.castShadow = on;
-    this.dirty = true;
+  /** Draw as well as a person chose (see CHOICES). */
+  setQuality(choice) {
+    this.choice = CHOICES.includes(choice) ? choice : "auto";
+    this.pace = new Pace();
+    this.setLevel(firstLevel(this.choice));
   }
 
-  /** Tell how many pictures a second there were while things moved; a machine that cannot keep up gets simpler ones. */
-  keepUp(fps) {
-    this.slow = fps < 30 ? (this.slow ?? 0) + 1 : 0;
-    if (this.slow < 2) return;
-    this.slow = 0;
-    if (this.renderer.shadowMap.enabled) return this.setShadows(false);
-    this.mostPixels = 1;
+  /** Draw by a row of LEVELS. */
+  setLevel(level) {
+    if (level === this.level) return;
+    this.level = level;
+    const { plain: simple, shadows } = LEVELS[level];
+    if (simple !== this.simple) {
+      this.simple = simple;
+      this.#open();
+      this.#dress();
+    }
+    // Shadows cost a second pass over the head; without them the shading painted into it remains.
+    this.renderer.shadowMap.enabled = shadows;
+    this.key.castShadow = shadows;
     this.resize();
+  }
+
+  /** Tell how often a second the page drew while things moved; a machine that cannot keep up gets simpler pictures. */
+  keepUp(perSecond) {
+    if (this.choice === "full" || !this.pace.tooSlow(perSecond)) return;
+    this.setLevel(Math.min(this.level + 1, LEVELS.length - 1));
   }
 
   /** One of the named views, or a view of one's own. */
@@ -150,7 +169,8 @@ export class Viewer {
   resize() {
     const box = this.canvas.parentElement.getBoundingClientRect();
     const [width, height] = [Math.max(1, Math.floor(box.width)), Math.max(1, Math.floor(box.height))];
-    this.renderer.setPixelRatio(Math.min(this.mostPixels ?? 2, globalThis.devicePixelRatio || 1));
+    const edges = !this.simple && drawnInSoftware() ? PIXELS_FOR_EDGES : 1;
+    this.renderer.setPixelRatio(edges * Math.min(LEVELS[this.level].pixels, globalThis.devicePixelRatio || 1));
     this.renderer.setSize(width, height, false);
     this.camera.aspect = width / height;
     this.camera.fov = width < height ? 30 : 24;
@@ -162,9 +182,65 @@ export class Viewer {
   render() {
     if (!this.dirty) return false;
     this.dirty = false;
+    if (this.simple) for (const [mesh, { morphs }] of this.stand) morphs?.apply(mesh.morphTargetInfluences);
     this.renderer.render(this.scene, this.camera);
     this.drawn += 1;
     return true;
+  }
+
+  /** A renderer for the way of drawing now wanted: whether edges are smoothed is settled when a canvas is opened. */
+  #open() {
+    if (this.renderer) {
+      this.renderer.dispose();
+      this.renderer.forceContextLoss();
+      const fresh = this.canvas.cloneNode();
+      const focused = document.activeElement === this.canvas;
+      this.canvas.replaceWith(fresh);
+      this.canvas = fresh;
+      this.orbit.disconnect();
+      this.orbit.connect(fresh);
+      if (focused) fresh.focus();
+    }
+    this.renderer = new THREE.WebGLRenderer({ canvas: this.canvas, antialias: !this.simple && !drawnInSoftware(), alpha: true });
+    this.renderer.toneMapping = THREE.NeutralToneMapping;
+    this.renderer.shadowMap.type = THREE.PCFShadowMap;
+  }
+
+  /** Give every mesh the geometry and the material of the way of drawing now in use. */
+  #dress() {
+    const kinds = new Map();
+    const cheap = (material) => {
+      if (!kinds.has(material)) kinds.set(material, plain(material));
+      return kinds.get(material);
+    };
+    this.head?.traverse((mesh) => {
+      if (!mesh.isMesh) return;
+      let own = this.stand.get(mesh);
+      if (!own) this.stand.set(mesh, (own = { geometry: mesh.geometry, material: mesh.material }));
+      if (this.simple) {
+        if (own.geometry.morphAttributes.position) own.morphs ??= new Morphs(own.geometry);
+        own.light ??= own.morphs?.geometry ?? own.geometry;
+        own.cheap ??= Array.isArray(own.material) ? own.material.map(cheap) : cheap(own.material);
+      }
+      mesh.geometry = this.simple ? own.light : own.geometry;
+      mesh.material = this.simple ? own.cheap : own.material;
+    });
+    if (this.simple) this.thinned = this.#thin();
+    this.dirty = true;
+  }
+
+  /** Fewer triangles for the simple way of drawing, mesh by mesh, after the first picture is out. */
+  async #thin() {
+    for (const [mesh, own] of this.stand) {
+      if (own.thin) continue;
+      own.thin = true;
+      await new Promise((done) => setTimeout(done));
+      const { morphs } = own;
+      own.light = await coarser(own.light, morphs?.shapes);
+      if (morphs) morphs.geometry = own.light;
+      if (this.simple) mesh.geometry = own.light;
+      this.dirty = true;
+    }
   }
 
   #limited(weights) {

@@ -1,0 +1,2 @@
+// What the viewer takes from meshoptimizer.
+export { MeshoptSimplifier } from "meshoptimizer/simplifier";
