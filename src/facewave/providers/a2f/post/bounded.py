@@ -1,7 +1,8 @@
 """Bounded least squares: minimise |A w - b|^2 with every w between its bounds. Three ways to the answer.
 
-`PivotingSolver` is exact and fast: an iteration that goes on from the last frame tells which weights are free. `solve_bvls` follows NVIDIA's CPU path step by step, including where it stops early.
-`solve_admm` follows NVIDIA's GPU path, whose four iterations are only approximately the minimum.
+`PivotingSolver` is exact and fast: an iteration that goes on from the last frame tells which weights are free.
+`solve_bvls` follows NVIDIA's CPU path step by step, including where it stops early. `AdmmSolver` follows NVIDIA's GPU
+path, whose four iterations are only approximately the minimum.
 """
 
 from __future__ import annotations
@@ -137,9 +138,7 @@ class PivotingSolver:
         return below & (shadow > least), ~below
 
 
-def _miss(
-    shadow: Vector, lower: Vector, upper: Vector, free: NDArray[np.bool_], top: NDArray[np.bool_]
-) -> Vector:
+def _miss(shadow: Vector, lower: Vector, upper: Vector, free: NDArray[np.bool_], top: NDArray[np.bool_]) -> Vector:
     """How far each weight is on the wrong side of its bound; negative where it is on the right one."""
     bound = np.where(top, upper - shadow, shadow - lower)
     return np.where(free, np.maximum(lower - shadow, shadow - upper), bound)
