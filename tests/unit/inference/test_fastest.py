@@ -16,6 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 from typer.testing import CliRunner
 
 from facewave.cli import app
+from facewave.doctor.report import notes
 from facewave.errors import ModelFormatError, ModelNotFoundError
 from facewave.inference.fastest import faster_with, fastest_form, open_network
 from facewave.inference.onnx import Network, load_network
@@ -157,6 +158,10 @@ def test_without_the_package_the_way_to_it_is_told(tmp_path: Path, monkeypatch: 
     settings = FacewaveSettings(models=ModelsSettings(face=str(folder)))
     assert hint in mark_regression(settings).info.hint
     assert mark_regression(FacewaveSettings(models=ModelsSettings(variant="fp32"))).info.hint == ""
+    rows = [{"name": "LocalA2F-Mark-AR", "available": True}, {"name": "LocalA2F-Mark", "available": False}]
+    (note,) = notes(settings, rows)
+    assert note["what"] == "LocalA2F-Mark-AR"
+    assert hint in note["do"]
     for command in (["providers", "-v"], ["models", "info", str(folder)]):
         result = CliRunner().invoke(app, command, env={"COLUMNS": "400"})
         assert hint in result.output, result.output
