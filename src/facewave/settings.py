@@ -101,7 +101,8 @@ class ModelsSettings:
     """Audio2Emotion model, likewise; `none` for no emotion detection."""
 
     variant: str = ""
-    """Form of the networks: plane, int8 or fp16 as made by `facewave models quantize`; blank for the original."""
+    """Form of the networks: blank for the fastest with the same numbers, fp32 for the model's own, or plane, int8 or
+    fp16 as made by `facewave models quantize`."""
 
     device: str = "cpu"
     """Where networks run: cpu, cuda, tensorrt, coreml or directml."""

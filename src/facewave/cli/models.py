@@ -38,6 +38,7 @@ def add(
     bundle = load_bundle(entry)
     if not quick:
         _validate(bundle)
+        _arrange(bundle)
     model = _store(store).add(name or _default_name(entry), entry, kind=bundle.kind)
     typer.echo(f"added {model.name}: {_title(bundle)}")
 
@@ -74,7 +75,7 @@ def info(
 
     path, source = _located(name, _store(store))
     console = _console()
-    for title, rows in describe(load_bundle(path), source):
+    for title, rows in [*describe(load_bundle(path), source), ("on this machine", [("network", _form())])]:
         console.print(f"[bold]{title}[/bold]", highlight=False)
         for label, value in rows:
             console.print(f"  {label:<28} {value}", highlight=False, soft_wrap=True, markup=False)
@@ -126,6 +127,7 @@ def pull(
     entry = fetch(repository, place.place(short), revision=revision)
     bundle = load_bundle(entry, confined=True)
     _validate(bundle)
+    _arrange(bundle)
     model = place.add(short, entry, kind=bundle.kind, source=f"https://huggingface.co/{repository}", replace=True)
     typer.echo(f"pulled {model.name}: {_title(bundle)}; its licence is that of {model.source}")
 
@@ -142,7 +144,8 @@ def quantize(
     """Make other forms of a model's network beside it, and compare size, speed and error with the network's own.
 
     plane: the same numbers, rearranged for faster CPU kernels. int8: 8-bit weights. fp16: 16-bit floats, for GPUs.
-    Noise stands for the audio. models.variant chooses which form is used. Needs `pip install facewave[quantize]`.
+    Noise stands for the audio. models.variant chooses which form is used; without it a CPU takes plane by itself, made
+    on first use. Needs `pip install facewave[quantize]`.
     """
     from rich.table import Table
 
@@ -174,6 +177,33 @@ def _validate(bundle: Bundle) -> None:
     console = _console(stderr=True)
     with console.status("checking") as status:
         validate(bundle, lambda what: status.update(f"checking {what}"))
+
+
+def _arrange(bundle: Bundle) -> None:
+    """Make the network's faster form now, so that the first session need not."""
+    from ..inference.fastest import fastest_form
+    from ..settings import load_settings
+
+    models = load_settings().models
+    if not models.variant:
+        with _console(stderr=True).status("arranging the network for this machine"):
+            fastest_form(bundle.network, models.device)
+
+
+def _form() -> str:
+    """Which form of a network runs here."""
+    from ..inference.fastest import faster_with
+    from ..inference.store import cache_folder
+    from ..settings import load_settings
+
+    models = load_settings().models
+    if models.variant:
+        return f"{models.variant}, as models.variant says"
+    if models.device.lower() != "cpu":
+        return f"its own, on {models.device}"
+    missing = faster_with(models.variant, models.device)
+    kept = cache_folder() / "networks"
+    return f"its own; {missing}" if missing else f"the same numbers in a faster form, made once and kept in {kept}"
 
 
 def _store(folder: Path | None) -> ModelStore:

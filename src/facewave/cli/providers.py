@@ -17,6 +17,7 @@ def providers(
 ) -> None:
     """List the providers that can be named, the default first."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     from ..errors import FacewaveError
@@ -28,9 +29,9 @@ def providers(
         try:
             info = open_provider(name).info
         except FacewaveError as error:
-            table.add_row(name, "-", f"not usable: {error}")
+            table.add_row(name, "-", escape(f"not usable: {error}"))
             continue
-        table.add_row(info.name, info.kind, info.description + ("\n" + _details(info) if verbose else ""))
+        table.add_row(info.name, info.kind, escape(info.description + ("\n" + _details(info) if verbose else "")))
     console.print(table)
 
 
@@ -43,4 +44,5 @@ def _details(info: ProviderInfo) -> str:
     look_ahead = f"look-ahead {info.look_ahead * 1000 / SAMPLE_RATE:g} ms, {info.look_ahead} samples"
     memory = "" if info.memory is None else f"; {info.memory / 1e6:.1f} MB"
     loaded = "loaded" if info.loaded else "not loaded"
-    return f"{look_ahead}; {rates}; {len(info.channels)} channels; {loaded}{memory}"
+    hint = f"; {info.hint}" if info.hint else ""
+    return f"{look_ahead}; {rates}; {len(info.channels)} channels; {loaded}{memory}{hint}"

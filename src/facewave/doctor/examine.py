@@ -43,6 +43,7 @@ def examine(progress: Callable[[str], None], *, quick: bool = False) -> Report:
     found["devices"] = report.devices(network=network)
     progress("providers")
     found["providers"] = report.providers(settings, reach=not quick)
+    found["notes"] = report.notes(settings, found["providers"])
     found["models"] = report.models(settings)
     found["settings"] = shown
     chosen = settings.provider or found["providers"][0]["name"]
@@ -114,6 +115,8 @@ def show(found: Report, console: Console) -> None:
             for row in found["self_test"]
         ]
         table("self-test", rows, "test", "result", "found")
+    for row in found["notes"]:
+        console.print(f"note: {row['what']}\n  -> {row['do']}", markup=False)
     for row in found["problems"]:
         console.print(f"problem: {row['what']}\n  -> {row['do']}", markup=False)
     console.print("facewave works here." if found["ok"] else "facewave does not work here as it is set up.")

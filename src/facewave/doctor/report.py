@@ -22,8 +22,8 @@ Report = dict[str, Any]
 """Section -> values."""
 
 PACKAGES = (
-    "numpy", "onnxruntime", "onnxruntime-gpu", "onnxruntime-directml", "grpcio", "protobuf", "soundfile", "soxr",
-    "PyYAML", "typer", "rich",
+    "numpy", "onnxruntime", "onnxruntime-gpu", "onnxruntime-directml", "onnx", "grpcio", "protobuf", "soundfile",
+    "soxr", "PyYAML", "typer", "rich",
 )  # fmt: skip
 """Packages whose versions matter in a bug report."""
 
@@ -144,6 +144,15 @@ def providers(settings: FacewaveSettings, *, reach: bool) -> list[Report]:
             why = f"{type(error).__name__}: {error}"
         rows.append({"name": name, "kind": kind, "available": not why, "why": why})
     return rows
+
+
+def notes(settings: FacewaveSettings, rows: list[Report]) -> list[dict[str, str]]:
+    """What would make the usable providers better; `rows` are those of `providers`."""
+    found: dict[str, list[str]] = {}
+    for row in rows:
+        if row["available"] and (hint := open_provider(row["name"], settings).info.hint):
+            found.setdefault(hint, []).append(row["name"])
+    return [problem(", ".join(names), hint) for hint, names in found.items()]
 
 
 def models(settings: FacewaveSettings) -> Report:

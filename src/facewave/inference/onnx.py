@@ -67,10 +67,12 @@ class Tensor:
 class Network:
     """A loaded ONNX graph. Holds no state between runs, so any number of streams and threads share it."""
 
-    def __init__(self, session: onnxruntime.InferenceSession, path: Path) -> None:
+    def __init__(self, session: onnxruntime.InferenceSession, path: Path, form: Path | None = None) -> None:
         self._session = session
         self.path = path
         """File the network came from."""
+        self.form = form or path
+        """File that was loaded in its place."""
         self.inputs: Mapping[str, tuple[object, ...]] = {node.name: tuple(node.shape) for node in session.get_inputs()}
         """Input name -> shape; a free dimension is a name or None."""
         self.outputs: tuple[str, ...] = tuple(node.name for node in session.get_outputs())
@@ -91,7 +93,7 @@ class Network:
         return list(self._session.run(None if outputs is None else list(outputs), dict(feeds)))
 
 
-def load_network(path: Path, *, threads: int = 1, device: str = "cpu") -> Network:
+def load_network(path: Path, *, threads: int = 1, device: str = "cpu", form: Path | None = None) -> Network:
     """Load an ONNX file.
 
     Args:
@@ -99,6 +101,7 @@ def load_network(path: Path, *, threads: int = 1, device: str = "cpu") -> Networ
         threads: CPU threads of one run; 1 is best for small networks and for many streams, 0 takes every core.
         device: A name of `DEVICES`. One that cannot be used here falls back to the CPU, and a
             warning in the log `facewave` says what is missing.
+        form: Another file that holds the same network and is loaded in its place.
 
     Raises:
         ModelNotFoundError: No such file.
@@ -109,8 +112,7 @@ def load_network(path: Path, *, threads: int = 1, device: str = "cpu") -> Networ
         raise ModelNotFoundError(f"network {path}: no such file")
     import onnxruntime
 
-    wanted = find_device(device)
-    usable = wanted if wanted.execution_provider in onnxruntime.get_available_providers() else DEVICES[0]
+    wanted, usable = find_device(device), usable_device(device)
     if usable is not wanted:
         _warn_once(
             f"device {wanted.name}: this ONNX Runtime has no {wanted.execution_provider}; running on the CPU. "
@@ -124,10 +126,10 @@ def load_network(path: Path, *, threads: int = 1, device: str = "cpu") -> Networ
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     order = list(dict.fromkeys([usable.execution_provider, DEVICES[0].execution_provider]))
     try:
-        session = onnxruntime.InferenceSession(str(path), options, providers=order)
+        session = onnxruntime.InferenceSession(str(form or path), options, providers=order)
     except Exception as error:  # The runtime raises types of its own C++ layer that share only this base.
-        raise ModelFormatError(f"network {path}: ONNX Runtime cannot load it ({error})") from error
-    network = Network(session, path)
+        raise ModelFormatError(f"network {form or path}: ONNX Runtime cannot load it ({error})") from error
+    network = Network(session, path, form)
     if network.device != usable.name:
         _warn_once(
             f"device {usable.name}: ONNX Runtime could not start it and runs on the CPU. It needs {usable.needs}"
@@ -154,6 +156,16 @@ def find_device(name: str) -> Device:
         if device.name == name.lower():
             return device
     raise SettingsError(f"device: found {name!r}, expected one of: {', '.join(device.name for device in DEVICES)}")
+
+
+def usable_device(name: str) -> Device:
+    """The device of that name where the installed ONNX Runtime has it, else the CPU.
+
+    Raises:
+        SettingsError: No such device.
+    """
+    wanted = find_device(name)
+    return wanted if wanted.execution_provider in runtime_devices() else DEVICES[0]
 
 
 @cache

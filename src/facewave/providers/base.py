@@ -50,6 +50,9 @@ class ProviderInfo:
     memory: int | None = None
     """Bytes of weights it takes in memory, estimated from its files until it is loaded; None where nobody knows."""
 
+    hint: str = ""
+    """What would make it better on this machine, in words; blank where nothing would."""
+
 
 class Session(Protocol):
     """One stream of speech turned into frames. Owns all its state; used from one thread at a time."""

@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...audio.buffer import SampleBuffer
-from ...inference.onnx import load_network
-from ...inference.variants import variant_file
+from ...inference.fastest import open_network
 from ...settings import FacewaveSettings
 from ..base import EmotionEar
 from .executors.emotion import EmotionExecutor
@@ -37,8 +36,9 @@ class A2FListener:
         """
         bundle = require_emotion(settings, named)
         models = settings.models
-        path = variant_file(bundle.network, models.variant)
-        network = load_network(path if path.is_file() else bundle.network, threads=models.threads, device=models.device)
+        network = open_network(
+            bundle.network, models.variant, threads=models.threads, device=models.device, optional=True
+        )
         check_network(network, bundle)
         self._executor = EmotionExecutor(bundle, network)
         self.correspondence: tuple[int, ...] = tuple(int(index) for index in bundle.config.correspondence)

@@ -20,9 +20,10 @@ from ...animation.shaping import BlendShapeShaping
 from ...emotions import EmotionTrack
 from ...errors import FacewaveError, SessionError, SettingsError
 from ...frames import Frame, StreamInfo
-from ...inference.onnx import Network, load_network, return_memory
+from ...inference.fastest import faster_with, open_network
+from ...inference.onnx import Network, return_memory
 from ...inference.store import cache_folder
-from ...inference.variants import existing_variant, variant_file
+from ...inference.variants import variant_file
 from ...settings import FacewaveSettings
 from ...streams import StreamSettings
 from ...timing import MAX_FPS, MIN_FPS, SAMPLE_RATE
@@ -112,6 +113,7 @@ class A2FProvider:
             look_ahead=ahead,
             loaded=loaded is not None,
             memory=self._files if loaded is None else loaded.memory(),
+            hint=faster_with(self._settings.models.variant, self._settings.models.device),
         )
 
     @cached_property
@@ -248,8 +250,7 @@ class A2FProvider:
             face = find_face(self._settings, self._kind, self._identity)
             heard = find_emotion(self._settings)
             index = identity_index(face, self._identity)
-            path = existing_variant(face.network, models.variant)
-            network = load_network(path, threads=models.threads, device=models.device)
+            network = open_network(face.network, models.variant, threads=models.threads, device=models.device)
             check_network(network, face)
             cache = CollapsedCache(cache_folder() / "collapsed")
             model = FaceModel(face, face.identities[index], options, cache)
@@ -261,9 +262,9 @@ class A2FProvider:
             return None
         models = self._settings.models
         # A form that nobody made for this model is no error: the face's may be wanted alone.
-        path = variant_file(bundle.network, models.variant)
-        path = path if path.is_file() else bundle.network
-        network = load_network(path, threads=models.threads, device=models.device)
+        network = open_network(
+            bundle.network, models.variant, threads=models.threads, device=models.device, optional=True
+        )
         check_network(network, bundle)
         return EmotionExecutor(bundle, network, self._options.emotion_rate, feedback=self._options.emotion_feedback)
 

@@ -35,6 +35,9 @@ Vector = NDArray[np.float64]
 _TINY = 1e-25
 """Mesh units: displacements below this are none."""
 
+_NO_SHARE = 1e-9
+"""Share of the lower or upper face in a vertex that is none: a hundredth of what rounding leaves of it."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CollapsedSkin:
@@ -154,11 +157,14 @@ class CollapsedTongue:
 class SkinProjection:
     """Vertex deltas of a diffusion network to the coefficients of `collapsed`, for one mask level and softness."""
 
-    poses: Array
-    """Shape (2 P, 3 M): pose deltas weighted with the lower-face mask, then with the rest."""
+    lower_poses: Array
+    """Shape (L, P): pose deltas weighted with the lower-face mask, for the first L of `components`."""
 
-    components: NDArray[np.int32]
-    """Shape (3 M,): components of the flat vertices that count."""
+    upper_poses: Array
+    """Shape (U, P): pose deltas weighted with the rest of the mask, for the last U of `components`."""
+
+    components: NDArray[np.intp]
+    """Shape (3 M,): components of the flat vertices that count; the lower face first, its border counts twice."""
 
     collapsed: CollapsedSkin
     """Takes the 2 P coefficients."""
@@ -185,12 +191,21 @@ class SkinProjection:
         )
         components = _component_indices(poses)
         mask = np.repeat(lower_face_mask(data.neutral, mask_level, mask_softness), 3)[components]
-        posed = poses.deltas[:, components]
-        return cls(_without_subnormals(np.vstack([posed * mask, posed * (1 - mask)])), components, collapsed)
+        below, above = mask > _NO_SHARE, 1 - mask > _NO_SHARE
+        # Most of the face is on one side of the border alone, and needs only that side's product.
+        order = np.argsort(np.where(below, above, 2), kind="stable")
+        first, last = int(below.sum()), int(above.sum())
+        components, mask = components[order], mask[order]
+        posed = poses.deltas[:, components].T
+        lower = posed[:first] * mask[:first, None]
+        upper = posed[len(posed) - last :] * (1 - mask[len(posed) - last :, None])
+        return cls(_without_subnormals(lower), _without_subnormals(upper), components, collapsed)
 
     def project(self, deltas: Array) -> Array:
         """Shape (frames, 2 P): coefficients of vertex deltas of shape (frames, 3 V)."""
-        return _project(deltas, self.components, self.poses)
+        masked = _masked(deltas, self.components)
+        lower, upper = self.lower_poses, self.upper_poses
+        return np.hstack([masked[:, : len(lower)] @ lower, masked[:, masked.shape[1] - len(upper) :] @ upper])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -198,9 +213,9 @@ class TongueProjection:
     """Vertex deltas of a diffusion network's tongue to the coefficients of `collapsed`."""
 
     poses: Array
-    """Shape (P, 3 M): pose deltas."""
+    """Shape (3 M, P): pose deltas."""
 
-    components: NDArray[np.int32]
+    components: NDArray[np.intp]
     """Shape (3 M,): components of the flat vertices that count."""
 
     collapsed: CollapsedTongue
@@ -218,11 +233,11 @@ class TongueProjection:
         _check_sizes("tongue", poses, neutral, neutral[None])
         components = _component_indices(poses)
         collapsed = CollapsedTongue._with(np.eye(len(poses.names)), neutral, poses)
-        return cls(_without_subnormals(poses.deltas[:, components]), components, collapsed)
+        return cls(_without_subnormals(poses.deltas[:, components].T), components, collapsed)
 
     def project(self, deltas: Array) -> Array:
         """Shape (frames, P): coefficients of vertex deltas of shape (frames, 3 V)."""
-        return _project(deltas, self.components, self.poses)
+        return np.asarray(_masked(deltas, self.components) @ self.poses, np.float32)
 
 
 class SkinSolveStream:
@@ -382,19 +397,24 @@ def _product(posed: Vector, basis: Array, components: NDArray[np.intp] | slice) 
     return result
 
 
-def _project(deltas: Array, components: NDArray[np.int32], poses: Array) -> Array:
-    masked = deltas if len(components) == deltas.shape[-1] else np.take(deltas, components, axis=-1)
-    return np.asarray(masked @ poses.T, np.float32)
+def _masked(deltas: Array, components: NDArray[np.intp]) -> Array:
+    """Shape (frames, 3 M): some components of vertex deltas of shape (frames, 3 V)."""
+    if len(components) == deltas.shape[-1] and (np.diff(components) == 1).all():
+        return deltas
+    masked = np.empty((len(deltas), len(components)), np.float32)
+    for frame, row in enumerate(deltas):  # one row stays in the processor's cache
+        np.take(row, components, out=masked[frame], mode="clip")
+    return masked
 
 
 def _without_subnormals(values: Array) -> Array:
     """Tiny values as 0: products far from the mask's border would underflow, which makes matrix products five times
     slower."""
-    return np.where(np.abs(values) < _TINY, np.float32(0), values)
+    return np.ascontiguousarray(np.where(np.abs(values) < _TINY, np.float32(0), values))
 
 
-def _component_indices(poses: PoseSet) -> NDArray[np.int32]:
-    return np.arange(len(poses.neutral), dtype=np.int32)[poses.components]
+def _component_indices(poses: PoseSet) -> NDArray[np.intp]:
+    return np.arange(len(poses.neutral))[poses.components]
 
 
 def _check_sizes(part: str, poses: PoseSet, neutral: Array, basis: Array) -> None:

@@ -165,7 +165,24 @@ def test_the_tongue(projected: bool) -> None:
 def test_displacements_that_would_underflow_count_as_none() -> None:
     face = model()
     tiny = PoseSet(face.poses.names, face.poses.neutral, face.poses.deltas * np.float32(1e-30), face.poses.mask)
-    assert not SkinProjection.of(face.data, tiny, 0.6, 0.01).poses.any()
+    projection = SkinProjection.of(face.data, tiny, 0.6, 0.01)
+    assert projection.lower_poses.size
+    assert not projection.lower_poses.any()
+    assert not projection.upper_poses.any()
+
+
+def test_each_side_of_the_border_is_projected_once() -> None:
+    face = model()
+    sharp = SkinProjection.of(face.data, face.poses, 0.6, 0.01)
+    counted = len(sharp.components)
+    assert len(sharp.lower_poses) + len(sharp.upper_poses) < 2 * counted
+    everywhere = SkinProjection.of(face.data, face.poses, 0.6, 1.0)
+    assert len(everywhere.lower_poses) == len(everywhere.upper_poses) == counted
+    none = SkinProjection.of(face.data, face.poses, -9.0, 0.01)
+    assert len(none.lower_poses) == 0
+    deltas = pca_deltas(face.coefficients, face.basis)
+    posed = face.poses.deltas[:, none.components] @ deltas[:, none.components].T
+    np.testing.assert_allclose(none.project(deltas)[:, len(posed) :], posed.T, rtol=1e-5, atol=1e-4)
 
 
 def test_inputs_that_do_not_fit() -> None:

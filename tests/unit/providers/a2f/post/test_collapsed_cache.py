@@ -42,18 +42,20 @@ def test_kinds_and_keys_do_not_meet(tmp_path: Path) -> None:
 
 def test_projections_come_back_whole(tmp_path: Path) -> None:
     tongue = CollapsedTongue(np.ones((2, 3)), np.zeros(2), np.ones(2), np.ones(2), np.eye(2), 8.0)
-    components = np.arange(9, dtype=np.int32)
-    skin = SkinProjection(np.full((6, 9), 0.3, np.float32), components, entry(0.1))
+    components = np.arange(9)
+    lower, upper = np.full((7, 3), 0.3, np.float32), np.full((5, 3), 0.4, np.float32)
+    skin = SkinProjection(lower, upper, components, entry(0.1))
     cache = CollapsedCache(tmp_path)
     cache.get(SkinProjection, "k", lambda: skin)
-    cache.get(TongueProjection, "k", lambda: TongueProjection(np.ones((2, 9), np.float32), components, tongue))
+    cache.get(TongueProjection, "k", lambda: TongueProjection(np.ones((9, 2), np.float32), components, tongue))
 
     def not_again() -> Any:
         raise AssertionError("built although stored")
 
     found = cache.get(SkinProjection, "k", not_again)
-    assert np.array_equal(found.poses, skin.poses)
-    assert found.poses.dtype == np.float32
+    assert np.array_equal(found.lower_poses, lower)
+    assert np.array_equal(found.upper_poses, upper)
+    assert found.upper_poses.dtype == np.float32
     assert np.array_equal(found.components, components)
     assert np.array_equal(found.collapsed.lower, skin.collapsed.lower)
     assert found.collapsed.box_diagonal == 54.7
