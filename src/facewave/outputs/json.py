@@ -57,13 +57,14 @@ def read(path: Path, data: bytes, keep: Collection[str] = ()) -> Animation:
     if not channels:
         raise AnimationFileError(f"{path}: 'facsNames' holds no ARKit name; old solves with other poses cannot be read")
     try:
-        weights = np.array(document["weightMat"], np.float32).reshape(-1, len(names))
+        table = np.array(document["weightMat"], np.float64).reshape(-1, len(names))
     except (ValueError, TypeError, OverflowError) as error:
         raise AnimationFileError(
             f"{path}: 'weightMat' is not a table of {len(names)} numbers a frame ({shortened(str(error))})"
         ) from error
-    if not (np.abs(weights) <= np.finfo(np.float32).max).all():
+    if not (np.abs(table) <= np.finfo(np.float32).max).all():
         raise AnimationFileError(f"{path}: 'weightMat' holds a value that is not a finite number")
+    weights = table.astype(np.float32)
     track = document.get("trackPath")
     try:
         rate = frame_rate(document["exportFps"])

@@ -142,6 +142,6 @@ def feelings(voices: Sequence[VoiceFeeling], rows: Rows, prosody: NDArray[np.flo
     out[:, 4] = -0.5  # disgust
     out[:, 5] = 0.5 * raised + 0.3 * lively - 0.5  # amazement
     out[:, 6] = 14.0 * rough + 6.0 * (bright - 0.06)  # out of breath
-    out = certain[:, None] * GAIN * np.minimum(_MOST, out)
+    out[:, :7] = certain[:, None] * GAIN * np.minimum(_MOST, out[:, :7])
     out[:, 7] = certain * NEUTRAL + (1 - certain) * SILENT
     return out.astype(np.float32)
