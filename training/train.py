@@ -26,7 +26,7 @@ from training.prepare import Prepared, load_sets
 from training.settings import Settings, load
 
 THREADS = 2
-VELOCITY_WEIGHT, ACCELERATION_WEIGHT = 0.6, 0.2
+VELOCITY_WEIGHT, ACCELERATION_WEIGHT = 0.8, 0.8
 """Of the error of a curve's first and second difference, in units of their spread: without them lips tremble."""
 
 CLASS_WEIGHT = 0.15
@@ -36,7 +36,11 @@ GESTURE_WEIGHT = {"close": 2.0, "fv": 2.0}
 RARE_WEIGHT = 3.0
 """Extra weight of a closure or labiodental curve where it is fully there; such steps are rare."""
 
+QUIET_WEIGHT = 2.0
+"""Extra weight of a curve where no phone sounds, as far as it should be at rest there."""
+
 SPEECH_CLASS_WEIGHT = {"fv": 2.0, "pb": 1.5, "m": 1.5, "th": 1.5}
+_SILENT = CLASSES.index("sil")
 CARRY_ON = 0.7
 """Part of the sequences that begin with the state another one ended in, as in a stream that has run for long."""
 
@@ -104,7 +108,8 @@ class Loss:
         for head, ahead in enumerate(LOOK_AHEAD_STEPS):
             y, x = targets[:, :-ahead], mouth[:, ahead:, head]
             error = x - y
-            total = total + ((1 + self._rare * y) * self._value * error.square()).mean()
+            quiet = (classes[:, :-ahead] == _SILENT)[..., None] * (1 - y).pow(4)
+            total = total + ((1 + self._rare * y + QUIET_WEIGHT * quiet) * self._value * error.square()).mean()
             velocity = error[:, 1:] - error[:, :-1]
             total = total + (self._velocity * velocity.square()).mean()
             total = total + (self._acceleration * (velocity[:, 1:] - velocity[:, :-1]).square()).mean()
@@ -115,11 +120,14 @@ class Loss:
 
 
 def learning_rate(step: int, settings: Settings) -> float:
-    """A short rise, then half a cosine down to a hundredth."""
-    peak = settings.train.learning_rate
-    if step < WARM_UP:
-        return peak * (step + 1) / WARM_UP
-    part = min(1.0, (step - WARM_UP) / max(1, settings.train.steps - WARM_UP))
+    """A short rise, then half a cosine down to a hundredth; again after the restart, if there is one."""
+    train = settings.train
+    first, last, peak = 0, train.restart or train.steps, train.learning_rate
+    if train.restart and step >= train.restart:
+        first, last, peak = train.restart, train.steps, train.restart_rate
+    if step < first + WARM_UP:
+        return peak * (step - first + 1) / WARM_UP
+    part = min(1.0, (step - first - WARM_UP) / max(1, last - first - WARM_UP))
     return peak * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * part)))
 
 
