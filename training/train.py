@@ -44,6 +44,9 @@ _SILENT = CLASSES.index("sil")
 CARRY_ON = 0.7
 """Part of the sequences that begin with the state another one ended in, as in a stream that has run for long."""
 
+QUIET_START = 0.5
+"""Part of the sequences that begin in the quiet before a clip; the noise of the room may be all there is at first."""
+
 WARM_UP = 200
 CLIP = 1.0
 
@@ -70,15 +73,20 @@ class Batches:
         )
 
     def _row(self, prepared: Prepared) -> tuple[NDArray[Any], ...]:
-        """Clips drawn by length, joined until the row is full; the first from a random place."""
+        """Clips drawn by length, joined until the row is full; the first from a random place, or from somewhere in
+        the quiet it begins with, as most recordings do."""
         spans: list[tuple[int, int]] = []
         need = self._length
         while need:
             at = int(self._rng.integers(prepared.starts[-1]))
             clip = int(np.searchsorted(prepared.starts, at, side="right")) - 1
             first, last = int(prepared.starts[clip]), int(prepared.starts[clip + 1])
-            if not spans and last - first > need:
-                first = min(at, last - need)
+            if not spans:
+                quiet = int(np.argmax(prepared.classes[first:last] != _SILENT))
+                if quiet and self._rng.random() < QUIET_START:
+                    first += int(self._rng.integers(quiet))
+                elif last - first > need:
+                    first = min(at, last - need)
             last = min(last, first + need)
             spans.append((first, last))
             need -= last - first
