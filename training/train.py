@@ -44,7 +44,7 @@ _SILENT = CLASSES.index("sil")
 CARRY_ON = 0.7
 """Part of the sequences that begin with the state another one ended in, as in a stream that has run for long."""
 
-QUIET_START = 0.5
+QUIET_START = 0.25
 """Part of the sequences that begin in the quiet before a clip; the noise of the room may be all there is at first."""
 
 WARM_UP = 200
