@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from facewave.features.log_mel import N_MELS, log_mel
 from facewave.providers.embedded.articulation import CLASSES, PARAMETERS, lip_gap, to_blendshapes
-from training.network import LOOK_AHEAD_STEPS, Calibrated, Network
+from training.network import LOOK_AHEAD_STEPS, REST_POWER, Calibrated, Network
 from training.prepare import Clip, human, synthetic
 from training.score import Judged, closures, judge, labiodentals, scores, shut_steps
 from training.settings import Settings, load
@@ -33,9 +33,6 @@ FALSE_BITES = 0.03
 PARTED = 0.05
 """How far the jaw stays down through all speech. Lips of speakers rest apart on /i t d n/; a network that errs to the
 narrow side there would shut them."""
-
-REST = (0.8, 0.98)
-"""Probabilities of silence at which the mouth begins to rest, and rests fully."""
 
 MAX_CLIPS = 700
 EVIDENCE = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -88,7 +85,6 @@ def fit(model: Calibrated, heard: list[Heard]) -> None:
 def _fit_curves(model: Calibrated, heard: list[Heard], head: int) -> None:
     """Bring the spread of each curve some of the way back to that of its target, keeping the mean."""
     model.gain[head], model.offset[head], model.evidence[head] = 1.0, 0.0, 0.0
-    model.rest[head] = torch.tensor(REST)
     clips = judged(heard, model, head)
     spoken = [c.class_ids != 0 for c in clips]
     shown = np.concatenate([c.shown[s] for c, s in zip(clips, spoken, strict=True)])
@@ -141,8 +137,7 @@ class _Joined:
         self._wanted = np.concatenate([c.wanted for c in clips])
         self._raw = np.concatenate([mouth[:, head].numpy() for _, mouth, _ in heard])
         self._phones = np.concatenate([phones[:, head].numpy() for _, _, phones in heard])
-        low, high = (float(v) for v in model.rest[head])
-        self._awake = 1 - np.clip((self._phones[:, _SILENT] - low) / (high - low), 0, 1)
+        self._awake = 1 - self._phones[:, _SILENT] ** REST_POWER
 
     def with_gesture(self, parameter: int, evidence: float, offset: float, gain: float) -> NDArray[np.float32]:
         """The calibrated curves (steps, 12), but this gesture with these numbers."""

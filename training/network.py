@@ -23,6 +23,10 @@ STATE_ROWS = LAYERS + TAPS - 2
 """Of the state: the layers, lowest first, then older outputs of the upper layer, newest first. Its newest output is
 the upper layer's own row."""
 
+REST_POWER = 4.0
+"""The mouth is held at rest by the probability of silence to this power: hardly at all where speech is likely, fully
+where silence is certain. A gate that opens between two thresholds makes the lips jump where it does."""
+
 _SILENT = CLASSES.index("sil")
 _CLOSE, _FV = PARAMETERS.index("close"), PARAMETERS.index("fv")
 _CLOSING = [CLASSES.index("pb"), CLASSES.index("m")]
@@ -87,7 +91,6 @@ class Calibrated(nn.Module):
     gain: torch.Tensor
     offset: torch.Tensor
     evidence: torch.Tensor
-    rest: torch.Tensor
 
     def __init__(self, network: Network) -> None:
         super().__init__()
@@ -97,8 +100,6 @@ class Calibrated(nn.Module):
         self.register_buffer("offset", torch.zeros(heads, n))
         self.register_buffer("evidence", torch.zeros(heads, 2))
         """How much of the class probability is added to the raw closure and labiodental curves."""
-        self.register_buffer("rest", torch.tensor([0.9, 0.995]).repeat(heads, 1))
-        """Probabilities of silence at which the mouth begins to rest, and rests fully."""
 
     def forward(self, features: torch.Tensor, state: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """As `Network.forward`, with calibrated articulation and class probabilities."""
@@ -114,6 +115,5 @@ class Calibrated(nn.Module):
         parts[_CLOSE] = parts[_CLOSE] + closing
         parts[_FV] = parts[_FV] + biting
         raised = torch.stack(parts, dim=-1)
-        silent = phones[..., _SILENT]
-        awake = 1 - ((silent - self.rest[:, 0]) / (self.rest[:, 1] - self.rest[:, 0])).clamp(0, 1)
+        awake = 1 - phones[..., _SILENT].pow(REST_POWER)
         return ((raised - self.offset) * self.gain).clamp(0, 1) * awake[..., None]
