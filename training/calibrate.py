@@ -3,7 +3,7 @@
     python -m training.calibrate training/configs/base.toml
 
 Squared error makes curves too small where the sound is unclear, closures above all. For each head this step chooses,
-on the validation speech (recorded speech where there is some): a gain for each curve that restores its spread; for
+on the validation speech (recorded speech where there is some): a gain for each curve that undoes its shyness; for
 closures and labiodentals, gain, offset and how much to trust the phone classes, so that as many as possible are shown
 while false ones stay rare. Writes `runs/NAME/calibrated.pt`."""
 
@@ -34,6 +34,7 @@ PARTED = 0.05
 """How far the jaw stays down through all speech. Lips of speakers rest apart on /i t d n/; a network that errs to the
 narrow side there would shut them."""
 
+MOST_GAIN = 1.5
 MAX_CLIPS = 700
 EVIDENCE = (0.0, 0.25, 0.5, 0.75, 1.0)
 OFFSETS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
@@ -83,20 +84,22 @@ def fit(model: Calibrated, heard: list[Heard]) -> None:
 
 
 def _fit_curves(model: Calibrated, heard: list[Heard], head: int) -> None:
-    """Bring the spread of each curve some of the way back to that of its target, keeping the mean."""
+    """Give each curve the gain with which it comes closest to its target, keeping the mean.
+
+    Slow curves come out of training too small, as the loss also asks for steadiness.
+    """
     model.gain[head], model.offset[head], model.evidence[head] = 1.0, 0.0, 0.0
     clips = judged(heard, model, head)
     spoken = [c.class_ids != 0 for c in clips]
     shown = np.concatenate([c.shown[s] for c, s in zip(clips, spoken, strict=True)])
     wanted = np.concatenate([c.wanted[s] for c, s in zip(clips, spoken, strict=True)])
     for k in range(len(PARAMETERS)):
-        if k == _JAW:
-            model.offset[head, k] = -PARTED
-            continue
-        # Only half of the way (in decibels): the noise of a curve grows with its gain.
-        gain = float(np.clip(np.sqrt(wanted[:, k].std() / (shown[:, k].std() + 1e-6)), 1, 1.2))
+        covariance = np.cov(shown[:, k], wanted[:, k])
+        gain = float(np.clip(covariance[0, 1] / (covariance[0, 0] + 1e-9), 1, MOST_GAIN))
         model.gain[head, k] = gain
         model.offset[head, k] = max(0.01, float(shown[:, k].mean() - wanted[:, k].mean() / gain))
+        if k == _JAW:
+            model.offset[head, k] = -PARTED / gain
 
 
 def _fit_closures(model: Calibrated, heard: list[Heard], head: int) -> None:
