@@ -4,7 +4,8 @@
 
 When training is taken up again with another loss or other noise, the mean of the weights before and after often keeps
 what each does better. EARLIER.pt is a copy of `runs/NAME/last.pt` from then; the number is the share of its weights.
-The averaged weights in `last.pt`, which calibration and export take, are replaced; those that training goes on from stay.
+The averaged weights in `last.pt`, which calibration and export take, are replaced; those that training goes on from
+stay.
 """
 
 from __future__ import annotations
