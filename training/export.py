@@ -3,8 +3,7 @@
     python -m training.export training/configs/base.toml [OUT.onnx]
 
 The graph is built operator by operator, so that no exporter of any version decides what is in it: normalisation folded
-into the first layer, two GRU operators whose state goes in and comes out, the heads over the last outputs, the
-calibration. It is then run
+into the first layer, two GRU operators whose state goes in and comes out, the heads, the calibration. It is then run
 beside the PyTorch network on real speech; the file is only put in place if both agree, and if feeding it piece by piece
 gives what feeding it at once gives.
 """
@@ -25,17 +24,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from facewave.features.log_mel import log_mel
 from facewave.providers.embedded.articulation import CLASSES, PARAMETERS
-from training.network import (
-    LAYERS,
-    LOOK_AHEAD_STEPS,
-    N_INPUTS,
-    REST_POWER,
-    STATE_ROWS,
-    STEP_HZ,
-    TAPS,
-    Calibrated,
-    Network,
-)  # fmt: skip
+from training.network import LAYERS, LOOK_AHEAD_STEPS, N_INPUTS, STEP_HZ, Calibrated, Network
 from training.settings import ROOT, Settings, load
 
 VERSION = "1"
@@ -50,7 +39,7 @@ SAMPLE_RATE = 16000
 def build(model: Calibrated, metadata: dict[str, str]) -> onnx.ModelProto:
     """The network and its calibration as an ONNX graph.
 
-    Inputs `features` (batch, steps, 128) and `state` (rows, batch, hidden); outputs `articulation` (batch, steps,
+    Inputs `features` (batch, steps, 128) and `state` (layers, batch, hidden); outputs `articulation` (batch, steps,
     heads, 12), `phones` (batch, steps, heads, 24) and `state_out`.
     """
     graph = _Graph()
@@ -79,7 +68,8 @@ def build(model: Calibrated, metadata: dict[str, str]) -> onnx.ModelProto:
             f"layer_{layer + 1}",
         )
         states.append(f"state_{layer}_out")
-    _taps(graph, states)
+    graph.add("Concat", states, "state_out", axis=0)
+    graph.add("Transpose", [f"layer_{LAYERS}"], "heard", perm=[1, 0, 2])
     for name, linear, width in (
         ("mouth", network.articulation, len(PARAMETERS)),
         ("logits", network.phones, len(CLASSES)),
@@ -93,12 +83,12 @@ def build(model: Calibrated, metadata: dict[str, str]) -> onnx.ModelProto:
     _calibration(graph, model)
     ins = [
         helper.make_tensor_value_info("features", TensorProto.FLOAT, ["batch", "steps", N_INPUTS]),
-        helper.make_tensor_value_info("state", TensorProto.FLOAT, [STATE_ROWS, "batch", network.hidden]),
+        helper.make_tensor_value_info("state", TensorProto.FLOAT, [LAYERS, "batch", network.hidden]),
     ]
     outs = [
         helper.make_tensor_value_info("articulation", TensorProto.FLOAT, ["batch", "steps", heads, len(PARAMETERS)]),
         helper.make_tensor_value_info("phones", TensorProto.FLOAT, ["batch", "steps", heads, len(CLASSES)]),
-        helper.make_tensor_value_info("state_out", TensorProto.FLOAT, [STATE_ROWS, "batch", network.hidden]),
+        helper.make_tensor_value_info("state_out", TensorProto.FLOAT, [LAYERS, "batch", network.hidden]),
     ]
     onnx_graph = helper.make_graph(graph.nodes, "embedded", ins, outs, graph.constants)
     built = helper.make_model(
@@ -141,28 +131,6 @@ def _gru(graph: _Graph, gru: torch.nn.GRU, layer: int) -> list[str]:
     ]
 
 
-def _taps(graph: _Graph, states: list[str]) -> None:
-    """What the heads read at each step, `heard` (batch, steps, TAPS * hidden), and `state_out`."""
-
-    def rows(source: str, first: int, last: int, name: str) -> str:
-        bounds = [
-            graph.constant(f"{name}_{end}", np.array([value], dtype=np.int64))
-            for end, value in (("first", first), ("last", last), ("axis", 0))
-        ]
-        graph.add("Slice", [source, *bounds], name)
-        return name
-
-    end = np.iinfo(np.int64).max
-    older = [rows("state", row, row + 1, f"output_{row}") for row in range(STATE_ROWS - 1, LAYERS - 2, -1)]
-    graph.add("Concat", [*older, f"layer_{LAYERS}"], "outputs", axis=0)  # oldest first
-    # Counted from the end, so that a run of any number of steps finds them.
-    kept = [rows("outputs", -1 - age, -age, f"kept_{age}") for age in range(1, TAPS - 1)]
-    graph.add("Concat", [*states, *kept], "state_out", axis=0)
-    taps = [rows("outputs", TAPS - 1 - tap, -tap if tap else end, f"tap_{tap}") for tap in range(TAPS)]
-    graph.add("Concat", taps, "heard_by_time", axis=2)
-    graph.add("Transpose", ["heard_by_time"], "heard", perm=[1, 0, 2])
-
-
 def _calibration(graph: _Graph, model: Calibrated) -> None:
     heads = len(LOOK_AHEAD_STEPS)
     evidence = np.zeros((heads, len(CLASSES), len(PARAMETERS)), dtype=np.float32)
@@ -184,8 +152,10 @@ def _calibration(graph: _Graph, model: Calibrated) -> None:
         for name, value in (("first", 0), ("last", 1), ("axis", 3))
     ]
     graph.add("Slice", ["phones", *bounds], "silence")  # (batch, steps, heads, 1)
-    graph.add("Pow", ["silence", graph.constant("rest_power", np.array(REST_POWER, np.float32))], "at_rest")
-    graph.add("Sub", [one, "at_rest"], "awake")
+    low, high = _array(model.rest[:, :1]), _array(model.rest[:, 1:])
+    graph.add("Sub", [graph.constant("rest_full", high), "silence"], "to_rest")
+    graph.add("Div", ["to_rest", graph.constant("rest_width", high - low)], "awake_raw")
+    graph.add("Clip", ["awake_raw", zero, one], "awake")
     graph.add("Mul", ["full", "awake"], "articulation")
 
 
@@ -239,16 +209,16 @@ def check(path: Path, model: Calibrated) -> tuple[float, float]:
     x = features[: 2 * n].reshape(1, n, N_INPUTS)
     x = np.concatenate((x, x[:, ::-1])).astype(np.float32)
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    start = np.zeros((STATE_ROWS, 2, model.network.hidden), dtype=np.float32)
+    start = np.zeros((LAYERS, 2, model.network.hidden), dtype=np.float32)
     whole = session.run(None, {"features": x, "state": start})
     with torch.no_grad():
         expected = model(torch.from_numpy(x), torch.from_numpy(start))
     parity = max(float(np.abs(a - b.numpy()).max()) for a, b in zip(whole, expected, strict=True))
     state, pieces = start, []
-    cuts = [*range(1, 5), *range(5, n, 7)]  # single steps too: what is kept of them is older than they are
-    for piece in np.split(x, cuts, axis=1):
-        mouth, _, state = session.run(None, {"features": piece, "state": state})
-        pieces.append(mouth)
+    for first in range(0, n, 7):
+        piece = session.run(None, {"features": x[:, first : first + 7], "state": state})
+        pieces.append(piece[0])
+        state = piece[2]
     streaming = float(np.abs(np.concatenate(pieces, axis=1) - whole[0]).max())
     if not max(parity, streaming) <= TOLERANCE:
         raise RuntimeError(

@@ -15,17 +15,6 @@ LOOK_AHEAD_STEPS = (3, 6)
 
 N_INPUTS = 2 * N_MELS
 LAYERS = 2
-TAPS = 3
-"""The heads read the last so many outputs of the upper layer, so that they can weigh what they said of the same moment
-one and two steps before: curves become steadier without waiting for more sound."""
-
-STATE_ROWS = LAYERS + TAPS - 2
-"""Of the state: the layers, lowest first, then older outputs of the upper layer, newest first. Its newest output is
-the upper layer's own row."""
-
-REST_POWER = 4.0
-"""The mouth is held at rest by the probability of silence to this power: hardly at all where speech is likely, fully
-where silence is certain. A gate that opens between two thresholds makes the lips jump where it does."""
 
 _SILENT = CLASSES.index("sil")
 _CLOSE, _FV = PARAMETERS.index("close"), PARAMETERS.index("fv")
@@ -34,10 +23,9 @@ _BITING = [CLASSES.index("fv")]
 
 
 class Network(nn.Module):
-    """Normalisation, a small layer, two GRU layers, and for each head a linear map of the last `TAPS` outputs to
-    articulation and phone classes.
+    """Normalisation, a small layer, two GRU layers, and for each head a linear map to articulation and phone classes.
 
-    All state between calls is the tensor that goes in and comes out.
+    All state between calls is the hidden state that goes in and comes out.
     """
 
     mean: torch.Tensor
@@ -50,34 +38,29 @@ class Network(nn.Module):
         self.register_buffer("scale", torch.ones(N_INPUTS))
         self.front = nn.Linear(N_INPUTS, front)
         self.gru = nn.GRU(front, hidden, LAYERS, batch_first=True)
-        self.articulation = nn.Linear(TAPS * hidden, len(LOOK_AHEAD_STEPS) * len(PARAMETERS))
-        self.phones = nn.Linear(TAPS * hidden, len(LOOK_AHEAD_STEPS) * len(CLASSES))
+        self.articulation = nn.Linear(hidden, len(LOOK_AHEAD_STEPS) * len(PARAMETERS))
+        self.phones = nn.Linear(hidden, len(LOOK_AHEAD_STEPS) * len(CLASSES))
 
     def forward(self, features: torch.Tensor, state: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Run over steps.
 
         Args:
             features: Shape (batch, steps, 128), log-mel.
-            state: Shape (STATE_ROWS, batch, hidden); zeros at the start of a stream.
+            state: Shape (LAYERS, batch, hidden); zeros at the start of a stream.
 
         Returns:
             Articulation (batch, steps, heads, 12) in (0, 1), class logits (batch, steps, heads, 24), and the new state.
         """
         batch, steps = features.shape[0], features.shape[1]
         x = torch.relu(self.front((features - self.mean) * self.scale))
-        layers = state[:LAYERS].contiguous()
-        x, layers = gru.run(self.gru, x, layers) if torch.is_grad_enabled() else self.gru(x, layers)
-        before = torch.flip(state[LAYERS - 1 :], (0,)).transpose(0, 1)  # oldest first
-        x = torch.cat((before, x), dim=1)
-        state = torch.cat((layers, torch.flip(x[:, steps : steps + TAPS - 2], (1,)).transpose(0, 1)))
-        x = torch.cat([x[:, TAPS - 1 - tap : TAPS - 1 - tap + steps] for tap in range(TAPS)], dim=2)
+        x, state = gru.run(self.gru, x, state) if torch.is_grad_enabled() else self.gru(x, state)
         mouth = torch.sigmoid(self.articulation(x)).reshape(batch, steps, len(LOOK_AHEAD_STEPS), len(PARAMETERS))
         logits = self.phones(x).reshape(batch, steps, len(LOOK_AHEAD_STEPS), len(CLASSES))
         return mouth, logits, state
 
     def start(self, batch: int) -> torch.Tensor:
         """The state of a stream that has heard nothing."""
-        return torch.zeros(STATE_ROWS, batch, self.hidden)
+        return torch.zeros(LAYERS, batch, self.hidden)
 
 
 class Calibrated(nn.Module):
@@ -91,6 +74,7 @@ class Calibrated(nn.Module):
     gain: torch.Tensor
     offset: torch.Tensor
     evidence: torch.Tensor
+    rest: torch.Tensor
 
     def __init__(self, network: Network) -> None:
         super().__init__()
@@ -100,6 +84,8 @@ class Calibrated(nn.Module):
         self.register_buffer("offset", torch.zeros(heads, n))
         self.register_buffer("evidence", torch.zeros(heads, 2))
         """How much of the class probability is added to the raw closure and labiodental curves."""
+        self.register_buffer("rest", torch.tensor([0.9, 0.995]).repeat(heads, 1))
+        """Probabilities of silence at which the mouth begins to rest, and rests fully."""
 
     def forward(self, features: torch.Tensor, state: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """As `Network.forward`, with calibrated articulation and class probabilities."""
@@ -115,5 +101,6 @@ class Calibrated(nn.Module):
         parts[_CLOSE] = parts[_CLOSE] + closing
         parts[_FV] = parts[_FV] + biting
         raised = torch.stack(parts, dim=-1)
-        awake = 1 - phones[..., _SILENT].pow(REST_POWER)
+        silent = phones[..., _SILENT]
+        awake = 1 - ((silent - self.rest[:, 0]) / (self.rest[:, 1] - self.rest[:, 0])).clamp(0, 1)
         return ((raised - self.offset) * self.gain).clamp(0, 1) * awake[..., None]

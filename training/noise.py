@@ -29,9 +29,9 @@ class FeatureNoise:
         power = self._warped(power)
         power = power * (self._equaliser(n) + self._uniform(n, -1.6, 1.0)[:, None, None] * 2).exp()
         level = power.mean(dim=(1, 2), keepdim=True).clamp_min(1e-9)
-        # A second voice from the same batch, 6 to 30 dB below the first.
+        # A second voice from the same batch, 8 to 30 dB below the first.
         other = power.roll(1, 0) / level.roll(1, 0)
-        share = 10 ** (-self._uniform(n, 0.6, 3.0)) * (self._uniform(n) < 0.25)
+        share = 10 ** (-self._uniform(n, 0.8, 3.0)) * (self._uniform(n) < 0.2)
         power = power + other * level * share[:, None, None]
         power = power + self._noise(n, features.shape[1]) * level
         power = self._dulled(power)
@@ -63,19 +63,16 @@ class FeatureNoise:
         return torch.nn.functional.interpolate(points, N_MELS, mode="linear", align_corners=True)
 
     def _noise(self, n: int, frames: int) -> torch.Tensor:
-        """Power of coloured noise for unit speech power; a third of the clips stay clean. Every second noise is close
-        to white or pink, as hiss and fans are."""
-        plain = (self._uniform(n) < 0.5).float()
-        fall = torch.where(plain > 0, self._uniform(n, -4, 1), self._uniform(n, -9, 1.5))
-        slope = torch.linspace(0, 1, N_MELS)[None] * fall[:, None]
+        """Power of coloured noise for unit speech power; half of the clips stay clean."""
+        slope = torch.linspace(0, 1, N_MELS)[None] * self._uniform(n, -9, 1.5)[:, None]
         ripple = torch.nn.functional.interpolate(
             torch.randn((n, 1, 9), generator=self._random), N_MELS, mode="linear", align_corners=True
         )[:, 0]
-        shape = (slope + (0.8 - 0.6 * plain)[:, None] * ripple).exp()
+        shape = (slope + 0.8 * ripple).exp()
         shape = shape / shape.mean(dim=1, keepdim=True)
         wobble = torch.randn((n, frames, N_MELS), generator=self._random) * self._spread
         wobble = 0.7 * (wobble + wobble.roll(1, 1))  # windows overlap, so neighbours are alike
-        snr = 10 ** (-self._uniform(n, 0.3, 3.4)) * (self._uniform(n) < 0.67)
+        snr = 10 ** (-self._uniform(n, 0.3, 4.0)) * (self._uniform(n) < 0.6)
         return (shape * snr[:, None])[:, None, :] * (wobble - 0.5 * self._spread.square()).exp()
 
     def _dulled(self, power: torch.Tensor) -> torch.Tensor:

@@ -71,10 +71,6 @@ class Train:
     variants: int
     """Altered copies of each training utterance (speed, room, codec), besides the clean one."""
 
-    restart: int = 0
-    """Update at which the learning rate rises once more, to `restart_rate`; 0 for never."""
-
-    restart_rate: float = 0.0005
     save_minutes: float = 3.0
 
 

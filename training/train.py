@@ -26,7 +26,7 @@ from training.prepare import Prepared, load_sets
 from training.settings import Settings, load
 
 THREADS = 2
-VELOCITY_WEIGHT, ACCELERATION_WEIGHT = 0.6, 0.6
+VELOCITY_WEIGHT, ACCELERATION_WEIGHT = 0.6, 0.2
 """Of the error of a curve's first and second difference, in units of their spread: without them lips tremble."""
 
 CLASS_WEIGHT = 0.15
@@ -36,21 +36,9 @@ GESTURE_WEIGHT = {"close": 2.0, "fv": 2.0}
 RARE_WEIGHT = 3.0
 """Extra weight of a closure or labiodental curve where it is fully there; such steps are rare."""
 
-QUIET_WEIGHT = 4.0
-"""Extra weight of a curve where no phone sounds, as far as it should be at rest there."""
-
 SPEECH_CLASS_WEIGHT = {"fv": 2.0, "pb": 1.5, "m": 1.5, "th": 1.5}
-_SILENT = CLASSES.index("sil")
-CARRY_ON = 0.5
-"""Part of the sequences from the beginning of a clip that take up the state another one ended in, as in a stream that
-has run for long; those from its middle always do. So a fresh state means that nobody has spoken yet."""
-
-BEGINNINGS = 0.25
-"""Part of the sequences of a long clip that begin where it does."""
-
-LATE_START = 0.5
-"""Part of the beginnings from which some of the quiet before the speech is cut: few recordings begin in digital
-silence, and the noise of a room may be all there is at first."""
+CARRY_ON = 0.7
+"""Part of the sequences that begin with the state another one ended in, as in a stream that has run for long."""
 
 WARM_UP = 200
 CLIP = 1.0
@@ -67,43 +55,33 @@ class Batches:
         self._length = length
         self._rng = np.random.default_rng(seed)
 
-    def draw(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Features (batch, length, 128), targets (batch, length, 12), classes (batch, length), and which of them begin
-        where a clip does (batch,)."""
+    def draw(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Features (batch, length, 128), targets (batch, length, 12), classes (batch, length)."""
         rows = [self._row(prepared) for prepared, n in self._sets for _ in range(n)]
-        features, targets, classes, begins = (np.stack(part) for part in zip(*rows, strict=True))
+        features, targets, classes = (np.stack(part) for part in zip(*rows, strict=True))
         return (
             torch.from_numpy(features.astype(np.float32)),
             torch.from_numpy(targets.astype(np.float32) / 255),
             torch.from_numpy(classes.astype(np.int64)),
-            torch.from_numpy(begins),
         )
 
     def _row(self, prepared: Prepared) -> tuple[NDArray[Any], ...]:
-        """Clips drawn by length, joined until the row is full; the first from its beginning or, if it is long, from a
-        random place."""
-        begins = True
+        """Clips drawn by length, joined until the row is full; the first from a random place."""
         spans: list[tuple[int, int]] = []
         need = self._length
         while need:
             at = int(self._rng.integers(prepared.starts[-1]))
             clip = int(np.searchsorted(prepared.starts, at, side="right")) - 1
             first, last = int(prepared.starts[clip]), int(prepared.starts[clip + 1])
-            if not spans:
-                begins = last - first <= need or self._rng.random() < BEGINNINGS
-                quiet = int(np.argmax(prepared.classes[first:last] != _SILENT))
-                if not begins:
-                    first = min(at, last - need)
-                elif quiet and self._rng.random() < LATE_START:
-                    first += int(self._rng.integers(quiet))
+            if not spans and last - first > need:
+                first = min(at, last - need)
             last = min(last, first + need)
             spans.append((first, last))
             need -= last - first
-        parts = [
+        return tuple(
             np.concatenate([part[a:b] for a, b in spans])
             for part in (prepared.features, prepared.targets, prepared.classes)
-        ]
-        return *parts, np.array(begins)
+        )
 
 
 class Loss:
@@ -114,7 +92,6 @@ class Loss:
         weight = torch.tensor([GESTURE_WEIGHT.get(name, 1.0) for name in PARAMETERS])
         self._value = weight / torch.from_numpy(values.var(axis=0) + 1e-4)
         steps = np.diff(targets[:400_000].astype(np.float32) / 255, axis=0)
-        # The added floor spares slow curves: held to their small changes as strictly, they would hardly move at all.
         self._velocity = weight * VELOCITY_WEIGHT / torch.from_numpy(steps.var(axis=0) + 1e-5)
         self._acceleration = weight * ACCELERATION_WEIGHT / torch.from_numpy(np.diff(steps, axis=0).var(axis=0) + 1e-5)
         self._rare = torch.tensor([RARE_WEIGHT if name in GESTURE_WEIGHT else 0.0 for name in PARAMETERS])
@@ -127,8 +104,7 @@ class Loss:
         for head, ahead in enumerate(LOOK_AHEAD_STEPS):
             y, x = targets[:, :-ahead], mouth[:, ahead:, head]
             error = x - y
-            quiet = (classes[:, :-ahead] == _SILENT)[..., None] * (1 - y).pow(4)
-            total = total + ((1 + self._rare * y + QUIET_WEIGHT * quiet) * self._value * error.square()).mean()
+            total = total + ((1 + self._rare * y) * self._value * error.square()).mean()
             velocity = error[:, 1:] - error[:, :-1]
             total = total + (self._velocity * velocity.square()).mean()
             total = total + (self._acceleration * (velocity[:, 1:] - velocity[:, :-1]).square()).mean()
@@ -139,14 +115,11 @@ class Loss:
 
 
 def learning_rate(step: int, settings: Settings) -> float:
-    """A short rise, then half a cosine down to a hundredth; again after the restart, if there is one."""
-    train = settings.train
-    first, last, peak = 0, train.restart or train.steps, train.learning_rate
-    if train.restart and step >= train.restart:
-        first, last, peak = train.restart, train.steps, train.restart_rate
-    if step < first + WARM_UP:
-        return peak * (step - first + 1) / WARM_UP
-    part = min(1.0, (step - first - WARM_UP) / max(1, last - first - WARM_UP))
+    """A short rise, then half a cosine down to a hundredth."""
+    peak = settings.train.learning_rate
+    if step < WARM_UP:
+        return peak * (step + 1) / WARM_UP
+    part = min(1.0, (step - WARM_UP) / max(1, settings.train.steps - WARM_UP))
     return peak * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * part)))
 
 
@@ -227,11 +200,10 @@ def main(settings: Settings) -> None:
     for step in range(first, settings.train.steps):
         for group in optimiser.param_groups:
             group["lr"] = learning_rate(step, settings)
-        features, targets, classes, begins = batches.draw()
+        features, targets, classes = batches.draw()
         n, steps, _ = features.shape
         heard = noise(features.reshape(n, 2 * steps, -1)).reshape(n, steps, -1)
-        carried = (torch.rand(n, generator=chance) < CARRY_ON) | ~begins
-        mouth, logits, state = network(heard, state * carried[:, None])
+        mouth, logits, state = network(heard, state * (torch.rand(n, generator=chance) < CARRY_ON)[:, None])
         state = state.detach()
         value = loss(mouth, logits, targets, classes)
         optimiser.zero_grad(set_to_none=True)

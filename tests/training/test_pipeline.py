@@ -8,7 +8,6 @@ import os
 import shutil
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,11 +20,8 @@ pytest.importorskip("scipy", reason="training needs the extra `train`: pip insta
 from facewave.providers.embedded.articulation import CLASSES, PARAMETERS, lip_gap, to_blendshapes  # noqa: E402
 from facewave.providers.embedded.transcript.coarticulation import classes, curves, rules  # noqa: E402
 from training import gru  # noqa: E402
-from training.network import N_INPUTS, Calibrated, Network  # noqa: E402
-from training.prepare import Prepared  # noqa: E402
+from training.network import Calibrated, Network  # noqa: E402
 from training.score import judge, scores  # noqa: E402
-from training.settings import load  # noqa: E402
-from training.train import Batches, learning_rate  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
 MAMA = [(0.0, 0.5, "sil"), (0.5, 0.6, "m"), (0.6, 0.8, "a"), (0.8, 0.9, "m"), (0.9, 1.1, "a"), (1.1, 1.8, "sil")]
@@ -104,49 +100,6 @@ def test_fast_gru_has_the_values_and_gradients_of_torch() -> None:
         found.append([y.detach(), last.detach(), x.grad, state.grad, *(p.grad.clone() for p in layer.parameters())])
     for theirs, ours in zip(*found, strict=True):
         torch.testing.assert_close(ours, theirs)
-
-
-def test_pieces_of_any_length_give_what_the_whole_gives() -> None:
-    torch.manual_seed(3)
-    network = Network(8, 6)
-    x = torch.randn(2, 12, N_INPUTS)
-    with torch.no_grad():
-        whole = network(x, network.start(2))
-        state, mouths = network.start(2), []
-        for piece in x.split([1, 1, 3, 2, 5], dim=1):
-            mouth, _, state = network(piece, state)
-            mouths.append(mouth)
-    torch.testing.assert_close(torch.cat(mouths, dim=1), whole[0])
-    torch.testing.assert_close(state, whole[2])
-    # The fast way used in training is the same function.
-    torch.testing.assert_close(network(x, network.start(2))[0].detach(), whole[0])
-
-
-def test_learning_rate_rises_again_at_the_restart() -> None:
-    settings = load(ROOT / "training" / "configs" / "base.toml")
-    settings = replace(settings, train=replace(settings.train, steps=1000, restart=600, restart_rate=1e-4))
-    peak = settings.train.learning_rate
-    rates = [learning_rate(step, settings) for step in range(1000)]
-    assert max(rates[:600]) == pytest.approx(peak)
-    assert rates[599] < 0.02 * peak
-    assert max(rates[600:]) == pytest.approx(1e-4)
-    assert rates[999] < 2e-6
-    without = replace(settings, train=replace(settings.train, restart=0))
-    assert learning_rate(599, without) > 0.2 * peak
-
-
-def test_only_the_beginning_of_a_clip_counts_as_one() -> None:
-    n = 300  # steps: 20 of quiet, then speech; longer than a sequence
-    classes = np.where(np.arange(n) < 20, 0, 16).astype(np.uint8)
-    mark = np.repeat(np.arange(n, dtype=np.float16)[:, None], N_INPUTS, axis=1)
-    one = Prepared(mark, np.zeros((n, len(PARAMETERS)), np.uint8), classes, np.array([0, n]))
-    features, _, _, begins = Batches([(one, 1.0)], 64, 100, seed=1).draw()
-    first = features[:, 0, 0]
-    assert begins.any()
-    assert not begins.all()
-    assert (first[begins] < 20).all()
-    assert len(first[begins].unique()) > 3  # some of the quiet is cut from some
-    assert (first[~begins] > 20).any()
 
 
 def test_calibration_rests_in_silence_and_keeps_the_range() -> None:
