@@ -121,7 +121,7 @@ def test_cancelling_does_not_wait_for_a_batch_and_the_provider_is_freed_after_it
 def test_what_one_stream_does_not_take_fails_that_clip_only(monkeypatch: pytest.MonkeyPatch) -> None:
     feed = EmbeddedSession.feed
 
-    def picky(self: EmbeddedSession, samples: np.ndarray, emotion: object = None) -> None:  # type: ignore[type-arg]
+    def picky(self: EmbeddedSession, samples: np.ndarray, emotion: object = None) -> None:
         if len(samples) and samples[0] == np.float32(0.5):
             raise ProviderError("this voice cannot be animated")
         feed(self, samples, emotion)  # type: ignore[arg-type]

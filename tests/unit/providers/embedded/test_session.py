@@ -24,8 +24,8 @@ UPPER = [INDEX[name] for name in UPPER_FACE]
 FULL = EmotionSettings(strength=1.0, override_strength=1.0)
 
 
-def hearing(provider: EmbeddedProvider) -> EmbeddedSession:
-    session = provider.open(StreamSettings())
+def hearing(provider: EmbeddedProvider, settings: StreamSettings | None = None) -> EmbeddedSession:
+    session = provider.open(settings or StreamSettings())
     assert isinstance(session, EmbeddedSession)
     return session
 
@@ -135,7 +135,7 @@ def test_streams_of_all_kinds_may_be_stepped_together(demo_clip: Path) -> None:
             face_parameters={"lowerFaceSmoothing": 0.02, "lipOpenOffset": 0.1}, multipliers={"jawOpen": 2.0}
         ),
     ]
-    sessions = [provider.open(kind) for kind in kinds]
+    sessions = [hearing(provider, kind) for kind in kinds]
     made: list[list[facewave.Frame]] = [[] for _ in kinds]
     # Pieces of other lengths for each, one of them late and one silent for a while: no two have equally many rows.
     position = [0] * len(kinds)
@@ -143,7 +143,6 @@ def test_streams_of_all_kinds_may_be_stepped_together(demo_clip: Path) -> None:
         fed = [i for i in range(len(kinds)) if turn >= i and not (i == 2 and turn % 5)]
         for i in fed:
             size = 400 + 311 * i
-            assert isinstance(sessions[i], EmbeddedSession)
             sessions[i].feed(samples[position[i] : position[i] + size])
             position[i] += size
         for i, new in zip(fed, provider.step([sessions[i] for i in fed]), strict=True):
