@@ -290,7 +290,8 @@ class _Together:
 
     def __init__(self, processor: EmotionPostProcessor, tracks: Sequence[_Track]) -> None:
         self._tracks = tracks
-        self._correspondence, self._mapped = processor._correspondence, processor._mapped
+        self._unmapped = processor._correspondence == UNMAPPED
+        self._mapped, self._columns = processor._mapped, processor._correspondence[processor._mapped]
         self._feedback = processor._feedback
         self._work, self._live, self._blended, self._beginning, self._preferred = (
             np.array([getattr(track, name) for track in tracks])
@@ -322,7 +323,7 @@ class _Together:
         sharpened = scores * self._contrast[track]
         exponential = np.exp(sharpened - sharpened.max(axis=1, keepdims=True))
         probabilities = exponential / exponential.sum(axis=1, keepdims=True)
-        probabilities[:, self._correspondence == UNMAPPED] = 0
+        probabilities[:, self._unmapped] = 0
         # Unmapped scores are zero by now and are among those dropped; of equal ones the first is dropped.
         order = np.argsort(probabilities, axis=1, kind="stable")
         dropped = np.arange(scores.shape[1]) < scores.shape[1] - self._most[track][:, None]
@@ -338,7 +339,7 @@ class _Together:
             live = np.where(first, self._beginning[members], self._live[members])
         else:
             work, live = work.copy(), self._live[members]
-        work[:, self._correspondence[self._mapped]] = probabilities[:, self._mapped]
+        work[:, self._columns] = probabilities[:, self._mapped]
         blend = self._blend[members]
         work = (one - blend) * work + blend * live
         self._live[members] = work
@@ -352,7 +353,7 @@ class _Together:
         self._blended[members] = work
         self._work[members] = self._strength[members] * work
         self._first[members] = False
-        return np.asarray(self._work[members], np.float32)
+        return self._work[members]
 
     def keep(self) -> None:
         """Give the tracks their state back."""
