@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import CancelledError
 from typing import Any
 
 import grpc
@@ -105,19 +106,26 @@ class LegacyService:
             await asyncio.gather(pushing, return_exceptions=True)
 
     async def _send(self, stream: Stream, ids: AnimationIds) -> animation.Status:
-        async with grpc.aio.insecure_channel(self._target) as channel:
+        # gRPC's asyncio client forgets the receiver's reason where a message was being written when the call ended, and
+        # says "Internal error from Core" instead. The other client, which writes from a thread of its own, keeps it.
+        with grpc.insecure_channel(self._target) as channel:
             try:
                 async with asyncio.timeout(RECEIVER_WAIT_S):
-                    await channel.channel_ready()
+                    await _ended(grpc.channel_ready_future(channel))
             except TimeoutError:
                 raise self._unreachable(f"nothing listened there for {RECEIVER_WAIT_S:g} s") from None
-            call = channel.stream_unary(
+            push = channel.stream_unary(
                 _PUSH, request_serializer=as_bytes, response_deserializer=animation.Status.FromString
-            )(self._messages(stream, ids))
+            )
+            messages = _Handed(self._messages(stream, ids))
+            call = push.future(messages)
             try:
-                answer: animation.Status = await call
-            except grpc.aio.AioRpcError as error:
-                raise self._unreachable(f"it answered {error.code().name}: {error.details()}") from error
+                await _ended(call)
+            finally:
+                messages.close()
+            if call.code() is not grpc.StatusCode.OK:
+                raise self._unreachable(f"it answered {call.code().name}: {call.details()}")
+            answer: animation.Status = call.result()
         if answer.code == animation.Status.ERROR:
             return animation.Status(code=answer.code, message=f"receiver {self._target}: {answer.message}")
         return animation.Status(code=animation.Status.SUCCESS, message=SUCCESS_TEXT)
@@ -134,3 +142,43 @@ class LegacyService:
             Code.UNAVAILABLE,
             f"animation receiver {self._target}: {reason}; start it, or set endpoints.unidirectional.client.url",
         )
+
+
+async def _ended(future: Any) -> None:
+    """Wait for one of gRPC's own futures; cancelling the wait cancels it."""
+    loop, ended = asyncio.get_running_loop(), asyncio.Event()
+    future.add_done_callback(lambda _: loop.call_soon_threadsafe(ended.set))
+    try:
+        await ended.wait()
+    finally:
+        future.cancel()
+
+
+class _Handed(Iterator[bytes | AnimationDataStream]):
+    """The event loop's messages, one at a time, for gRPC's writing thread, so that a slow receiver slows them."""
+
+    def __init__(self, messages: AsyncIterator[bytes | AnimationDataStream]) -> None:
+        self._messages = messages
+        self._loop = asyncio.get_running_loop()
+        self._waiting: asyncio.Task[Any] | None = None
+        self._closed = False
+
+    def __next__(self) -> bytes | AnimationDataStream:
+        if self._closed:
+            raise StopIteration
+        try:
+            return asyncio.run_coroutine_threadsafe(self._step(), self._loop).result()
+        except (StopAsyncIteration, CancelledError):
+            raise StopIteration from None
+
+    def close(self) -> None:
+        """Nothing more is wanted; to be called in the event loop."""
+        self._closed = True
+        if self._waiting is not None:
+            self._waiting.cancel()
+
+    async def _step(self) -> bytes | AnimationDataStream:
+        if self._closed:
+            raise StopAsyncIteration
+        self._waiting = asyncio.current_task()
+        return await anext(self._messages)
