@@ -1,8 +1,8 @@
 """One gRPC call on one HTTP/2 connection: bytes in, bytes out. No sockets, no clock.
 
 What the two sides negotiate, and headers, trailers, pings and resets, are h2's business. The calls of a load test are
-nearly all DATA frames though, and h2 needs for each what a whole client may cost: those are read and written here, and
-their flow control is counted here.
+nearly all DATA and WINDOW_UPDATE frames though, and h2 needs for each what a whole client may cost: those are read and
+written here, and flow control is counted here.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ _FRAME = struct.Struct(">HBBBL")  # Length (3 bytes), type, flags, stream.
 _HEADER, _DATA, _WINDOW_UPDATE = 9, 0x0, 0x8
 _END_STREAM, _PADDED = 0x1, 0x8
 _PREFIX = struct.Struct(">BL")
+_CONNECTION_WINDOW = 65_535
+"""What a side may send on a connection before it hears more, by the standard."""
 
 _RESETS = {0x2: "INTERNAL", 0x7: "UNAVAILABLE", 0x8: "CANCELLED", 0xB: "RESOURCE_EXHAUSTED", 0xC: "PERMISSION_DENIED"}
 """HTTP/2 error code of a reset stream -> what gRPC calls it; INTERNAL for the others."""
@@ -68,6 +70,7 @@ class Call:
         self._closing = False
         self._queue: deque[bytes] = deque()
         self._sent = 0
+        self._granted = [_CONNECTION_WINDOW, 0]
         self._window = 0
         self._largest = 0
         self._raw = bytearray()
@@ -112,6 +115,9 @@ class Call:
                 self._body += memoryview(raw)[at + _HEADER : stop]
                 self._unacknowledged += stop - at - _HEADER
                 messages += self._messages()
+            elif kind == _WINDOW_UPDATE and stream <= STREAM and stop == at + _HEADER + 4:
+                self._granted[stream] += int.from_bytes(raw[at + _HEADER : stop], "big")
+                self._write()
             else:
                 messages += self._event(bytes(memoryview(raw)[at:stop]))
             at = stop
@@ -136,6 +142,8 @@ class Call:
 
     def _write(self) -> None:
         """Send what waits and fits."""
+        ours = self._h2.remote_settings.initial_window_size + self._granted[STREAM]
+        self._window = min(self._granted[0], ours) - self._sent
         while self._queue and (size := min(len(self._queue[0]), self._window, self._largest)) > 0:
             message = self._queue.popleft()
             if size < len(message):
@@ -216,6 +224,4 @@ class Call:
         self.outgoing += self._h2.data_to_send()
         if self._begun and not self.code:
             self._largest = self._h2.max_outbound_frame_size
-            # h2 has not seen what was sent past it.
-            self._window = self._h2.local_flow_control_window(STREAM) - self._sent
             self._write()
