@@ -23,8 +23,7 @@ WINDOW = 2**20
 """Bytes the server may send ahead, on the stream and on the connection."""
 
 _FRAME = struct.Struct(">HBBBL")  # Length (3 bytes), type, flags, stream.
-_HEADER, _DATA, _WINDOW_UPDATE = 9, 0x0, 0x8
-_END_STREAM, _PADDED = 0x1, 0x8
+_HEADER, _DATA, _GOAWAY, _WINDOW_UPDATE = 9, 0x0, 0x7, 0x8
 _PREFIX = struct.Struct(">BL")
 _CONNECTION_WINDOW = 65_535
 """What a side may send on a connection before it hears more, by the standard."""
@@ -107,7 +106,13 @@ class Call:
         raw += data
         at, have, messages = 0, len(raw), []
         while not self.code and have - at >= _HEADER:
-            high, low, kind, flags, stream = raw[at], raw[at + 1] << 8 | raw[at + 2], raw[at + 3], raw[at + 4], raw[at + 8]
+            high, low, kind, flags, stream = (
+                raw[at],
+                raw[at + 1] << 8 | raw[at + 2],
+                raw[at + 3],
+                raw[at + 4],
+                raw[at + 8],
+            )
             stop = at + _HEADER + (high << 16 | low)
             if stop > have:
                 break
@@ -118,6 +123,8 @@ class Call:
             elif kind == _WINDOW_UPDATE and stream <= STREAM and stop == at + _HEADER + 4:
                 self._granted[stream] += int.from_bytes(raw[at + _HEADER : stop], "big")
                 self._write()
+            elif kind == _GOAWAY and stop >= at + _HEADER + 8:
+                self._farewell(*struct.unpack_from(">LL", raw, at + _HEADER))
             else:
                 messages += self._event(bytes(memoryview(raw)[at:stop]))
             at = stop
@@ -169,6 +176,11 @@ class Call:
         del body[:at]
         return found
 
+    def _farewell(self, last_stream: int, error: int) -> None:
+        """The server takes no more calls. h2 would hear nothing after that, but a call that it has taken goes on."""
+        if last_stream & 0x7FFFFFFF < STREAM or not self._begun:
+            self._end("UNAVAILABLE", f"connection refused with HTTP/2 error {error}")
+
     def _event(self, frame: bytes) -> list[bytes]:
         """Anything but a plain DATA frame, which h2 judges."""
         messages = []
@@ -189,8 +201,6 @@ class Call:
                 elif isinstance(event, events.StreamReset):
                     code = event.error_code or 0
                     self._end(_RESETS.get(code, "INTERNAL"), f"stream reset with HTTP/2 error {int(code)}")
-                elif isinstance(event, events.ConnectionTerminated) and (event.last_stream_id or 0) < STREAM:
-                    self._end("UNAVAILABLE", f"connection refused with HTTP/2 error {int(event.error_code or 0)}")
         except H2Error as error:
             self._end("INTERNAL", f"not HTTP/2 as agreed: {error or type(error).__name__}")
         self._flush()

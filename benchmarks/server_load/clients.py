@@ -241,9 +241,9 @@ class Stage:
 
     def __init__(self, target: str) -> None:
         host, _, port = target.rpartition(":")
-        self._family, _, _, _, self._address = socket.getaddrinfo(
-            host.strip("[]"), int(port), type=socket.SOCK_STREAM
-        )[0]
+        self._family, _, _, _, self._address = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)[
+            0
+        ]
         self._selector = selectors.DefaultSelector()
         self._watched: dict[Client, int] = {}
         self._timers: list[tuple[float, int, Client]] = []
