@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import struct
 from collections import deque
+from collections.abc import Iterable
 from urllib.parse import unquote
 
 import grpc
@@ -37,6 +38,11 @@ _NAMES = {str(code.value[0]): code.name for code in grpc.StatusCode}
 def framed(message: bytes) -> bytes:
     """A message as it travels: not compressed, its length, itself."""
     return _PREFIX.pack(0, len(message)) + message
+
+
+def _texts(headers: Iterable[tuple[bytes | str, bytes | str]]) -> dict[str, str]:
+    """Headers by name; h2's types allow bytes, its configuration here does not."""
+    return {str(name): str(value) for name, value in headers}
 
 
 class Call:
@@ -189,13 +195,13 @@ class Call:
                 if isinstance(event, events.RemoteSettingsChanged):
                     self.connected = True
                 elif isinstance(event, events.ResponseReceived):
-                    self._check_head(dict(event.headers))
+                    self._check_head(_texts(event.headers))
                 elif isinstance(event, events.DataReceived):
                     self._body += event.data
                     self._h2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
                     messages += self._messages()
                 elif isinstance(event, events.TrailersReceived):
-                    self._check_end(dict(event.headers))
+                    self._check_end(_texts(event.headers))
                 elif isinstance(event, events.StreamEnded):
                     self._end("INTERNAL", "the answer ended without trailers")
                 elif isinstance(event, events.StreamReset):

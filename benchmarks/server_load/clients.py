@@ -241,9 +241,9 @@ class Stage:
 
     def __init__(self, target: str) -> None:
         host, _, port = target.rpartition(":")
-        self._family, _, _, _, self._address = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)[
-            0
-        ]
+        found = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)
+        self._family: int = found[0][0]
+        self._address: tuple[object, ...] = found[0][4]
         self._selector = selectors.DefaultSelector()
         self._watched: dict[Client, int] = {}
         self._timers: list[tuple[float, int, Client]] = []
