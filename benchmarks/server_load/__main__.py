@@ -117,10 +117,10 @@ def _wait_ready(port: int, process: subprocess.Popen[bytes]) -> None:
 def real_time(
     target: str, process: psutil.Process | None, count: int, seconds: float, fps: float, *, paced: bool = True
 ) -> tuple[list[clients.Result], dict[str, float]]:
-    """Run `count` clients to their end; their results, and what the server used meanwhile."""
+    """Run `count` clients to their end; their results, and what they, the server and the rest of the machine used."""
     context = multiprocessing.get_context("spawn")
     jobs = []
-    before, idle = _cpu_s(process), _memory_mb(process)
+    before, idle, busy = _cpu_s(process), _memory_mb(process), _busy_s() - time.process_time()
     began = time.perf_counter()
     left = count
     while left:
@@ -134,26 +134,30 @@ def real_time(
         jobs.append((job, ours))
         left -= share
     peak = [idle]
-    client_cpu = [0.0]
     done = threading.Event()
 
     def sample() -> None:
         while not done.wait(0.5):
             peak[0] = max(peak[0], _memory_mb(process))
-            client_cpu[0] = max(client_cpu[0], sum(_cpu_of(job.pid) for job, _ in jobs))
 
     sampler = threading.Thread(target=sample)
     sampler.start()
-    results = [result for job, pipe in jobs for result in pipe.recv()]
+    results, client_cpu_s, own_cpu_s = [], 0.0, 0.0
+    for _, pipe in jobs:
+        theirs, playing_s, whole_s = pipe.recv()
+        results += theirs
+        client_cpu_s, own_cpu_s = client_cpu_s + playing_s, own_cpu_s + whole_s
     wall = time.perf_counter() - began
+    server_cpu_s, busy = _cpu_s(process) - before, _busy_s() - time.process_time() - busy
     for job, _ in jobs:
         job.join()
     done.set()
     sampler.join()
     used = {
         "wall_s": wall,
-        "server_cpu_s": _cpu_s(process) - before,
-        "client_cpu_s": client_cpu[0],
+        "server_cpu_s": server_cpu_s,
+        "client_cpu_s": client_cpu_s,
+        "other_cores": max(0.0, busy - server_cpu_s - own_cpu_s) / wall,
         "idle_mb": idle,
         "peak_mb": peak[0],
     }
@@ -165,7 +169,10 @@ def run_ramp(
 ) -> list[dict[str, Any]]:
     """More and more real-time clients, until the slowest percentile falls behind."""
     rows = []
-    print(" streams   fps p1  p50   first frame p50   p99     CPU a stream   memory a stream   errors")
+    print(
+        " streams   fps p1  p50   first frame p50   p99     CPU a stream  a client"
+        "   memory a stream   other cores   errors"
+    )
     for count in counts:
         results, used = real_time(target, process, count, seconds, fps)
         good = [result for result in results if not result.error]
@@ -178,6 +185,7 @@ def run_ramp(
             "first_frame_ms_p50": float(np.percentile(first, 50)),
             "first_frame_ms_p99": float(np.percentile(first, 99)),
             "server_cpu_percent_per_stream": 100 * used["server_cpu_s"] / used["wall_s"] / count,
+            "client_cpu_percent_per_stream": 100 * used["client_cpu_s"] / used["wall_s"] / count,
             "memory_mb_per_stream": (used["peak_mb"] - used["idle_mb"]) / count,
             "errors": sorted({result.error for result in results if result.error}),
             "load": os.getloadavg()[0],
@@ -187,7 +195,8 @@ def run_ramp(
         print(
             f"{count:8d} {row['fps_p1']:8.1f} {row['fps_p50']:5.1f} {row['first_frame_ms_p50']:14.0f} ms"
             f" {row['first_frame_ms_p99']:5.0f} ms {row['server_cpu_percent_per_stream']:10.2f} %"
-            f" {row['memory_mb_per_stream']:12.2f} MB {len(results) - len(good):8d}",
+            f" {row['client_cpu_percent_per_stream']:7.2f} % {row['memory_mb_per_stream']:14.2f} MB"
+            f" {row['other_cores']:13.2f} {len(results) - len(good):8d}",
             flush=True,
         )
         if row["fps_p1"] < MIN_FPS or row["errors"]:
@@ -257,6 +266,12 @@ def _cpu_of(pid: int | None) -> float:
     except psutil.Error:
         return 0.0
     return float(times.user + times.system)
+
+
+def _busy_s() -> float:
+    """Processor seconds that everything on the machine has used."""
+    times = psutil.cpu_times()
+    return float(sum(times) - times.idle - getattr(times, "iowait", 0.0) - getattr(times, "steal", 0.0))
 
 
 def _memory_mb(process: psutil.Process | None) -> float:

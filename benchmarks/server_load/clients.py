@@ -316,8 +316,14 @@ def run(
     real_time: bool = True,
     fps: float = 30.0,
 ) -> None:
-    """What a client process does: `count` clients that begin within `spread_s`; sends the list of results."""
+    """What a client process does: `count` clients that begin within `spread_s`.
+
+    Sends the results, and the processor seconds that the clients took and that the process took in all.
+    """
     script = Script.of(noise(seconds, seed=count), fps)
     clients = [(random.uniform(0, spread_s), Client(target, script, real_time=real_time)) for _ in range(count)]
-    pipe.send(Stage(target).play(clients))
+    before = time.process_time()
+    results = Stage(target).play(clients)
+    after = time.process_time()
+    pipe.send((results, after - before, after))
     pipe.close()
