@@ -22,7 +22,7 @@ import psutil
 
 from . import clients
 
-CLIENTS_PER_PROCESS = 25
+CLIENTS_PER_PROCESS = 200
 MIN_FPS = 29.5
 
 
@@ -33,6 +33,9 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2, help="processes of the server that is started")
     parser.add_argument("--ramp", default="10,25,50,75,100,125,150", help="numbers of clients, comma-separated")
     parser.add_argument("--seconds", type=float, default=12.0, help="length of each client's clip")
+    parser.add_argument(
+        "--fps", type=float, default=30.0, help="frames a second of the server, which clips are checked by"
+    )
     parser.add_argument("--burst", type=int, default=8, help="clips sent at once; 0 skips the burst")
     parser.add_argument("--soak-minutes", type=float, default=0.0, help="length of the soak; 0 skips it")
     parser.add_argument("--soak-clients", type=int, default=20, help="clients of the soak")
@@ -55,13 +58,13 @@ def main() -> None:
             "provider": asked.provider or "default",
             "clip_s": asked.seconds,
         }
-        real_time(target, process, 2, 3.0)  # Warm-up, not reported.
-        report["ramp"] = run_ramp(target, process, ramp, asked.seconds)
+        real_time(target, process, 2, 3.0, asked.fps)  # Warm-up, not reported.
+        report["ramp"] = run_ramp(target, process, ramp, asked.seconds, asked.fps)
         if asked.burst:
-            report["burst"] = run_burst(target, asked.burst, asked.seconds)
+            report["burst"] = run_burst(target, asked.burst, asked.seconds, asked.fps)
             print(f"burst: {report['burst']['speech_s_per_s']:.0f} s of speech a second")
         if asked.soak_minutes:
-            report["soak"] = run_soak(target, process, asked.soak_clients, asked.soak_minutes)
+            report["soak"] = run_soak(target, process, asked.soak_clients, asked.soak_minutes, asked.fps)
             print(f"soak: {report['soak']['slope_mb_per_hour']:+.2f} MB an hour over its second half")
         report["machine"]["load_after"] = os.getloadavg()[0]
     path = asked.out / "load.json"
@@ -112,12 +115,12 @@ def _wait_ready(port: int, process: subprocess.Popen[bytes]) -> None:
 
 
 def real_time(
-    target: str, process: psutil.Process | None, count: int, seconds: float, *, paced: bool = True
+    target: str, process: psutil.Process | None, count: int, seconds: float, fps: float, *, paced: bool = True
 ) -> tuple[list[clients.Result], dict[str, float]]:
-    """Run `count` clients to their end; their results, and what the server used meanwhile."""
+    """Run `count` clients to their end; their results, and what they, the server and the rest of the machine used."""
     context = multiprocessing.get_context("spawn")
     jobs = []
-    before, idle = _cpu_s(process), _memory_mb(process)
+    before, idle, busy = _cpu_s(process), _memory_mb(process), _busy_s() - time.process_time()
     began = time.perf_counter()
     left = count
     while left:
@@ -125,54 +128,64 @@ def real_time(
         ours, theirs = context.Pipe(duplex=False)
         spread = min(3.0, seconds / 3) if paced else 0.0
         job = context.Process(
-            target=clients.run, args=(target, share, seconds, spread, theirs), kwargs={"real_time": paced}
+            target=clients.run, args=(target, share, seconds, spread, theirs), kwargs={"real_time": paced, "fps": fps}
         )
         job.start()
         jobs.append((job, ours))
         left -= share
     peak = [idle]
-    client_cpu = [0.0]
     done = threading.Event()
 
     def sample() -> None:
         while not done.wait(0.5):
             peak[0] = max(peak[0], _memory_mb(process))
-            client_cpu[0] = max(client_cpu[0], sum(_cpu_of(job.pid) for job, _ in jobs))
 
     sampler = threading.Thread(target=sample)
     sampler.start()
-    results = [result for job, pipe in jobs for result in pipe.recv()]
+    results, client_cpu_s, own_cpu_s = [], 0.0, 0.0
+    for _, pipe in jobs:
+        theirs, playing_s, whole_s = pipe.recv()
+        results += theirs
+        client_cpu_s, own_cpu_s = client_cpu_s + playing_s, own_cpu_s + whole_s
     wall = time.perf_counter() - began
+    server_cpu_s, busy = _cpu_s(process) - before, _busy_s() - time.process_time() - busy
     for job, _ in jobs:
         job.join()
     done.set()
     sampler.join()
     used = {
         "wall_s": wall,
-        "server_cpu_s": _cpu_s(process) - before,
-        "client_cpu_s": client_cpu[0],
+        "server_cpu_s": server_cpu_s,
+        "client_cpu_s": client_cpu_s,
+        "other_cores": max(0.0, busy - server_cpu_s - own_cpu_s) / wall,
         "idle_mb": idle,
         "peak_mb": peak[0],
     }
     return results, used
 
 
-def run_ramp(target: str, process: psutil.Process | None, counts: list[int], seconds: float) -> list[dict[str, Any]]:
+def run_ramp(
+    target: str, process: psutil.Process | None, counts: list[int], seconds: float, fps: float
+) -> list[dict[str, Any]]:
     """More and more real-time clients, until the slowest percentile falls behind."""
     rows = []
-    print(" streams   fps p1  p50   first frame p50   p99     CPU a stream   memory a stream   errors")
+    print(
+        " streams   fps p1  p50   first frame p50   p99     CPU a stream  a client"
+        "   memory a stream   other cores   errors"
+    )
     for count in counts:
-        results, used = real_time(target, process, count, seconds)
+        results, used = real_time(target, process, count, seconds, fps)
         good = [result for result in results if not result.error]
-        fps = np.array([result.fps for result in good] or [0.0])
+        speed = np.array([result.fps for result in good] or [0.0])
         first = np.array([result.first_s for result in good] or [0.0]) * 1000
         row: dict[str, Any] = {
             "streams": count,
-            "fps_p1": float(np.percentile(fps, 1)),
-            "fps_p50": float(np.percentile(fps, 50)),
+            "fps_p1": float(np.percentile(speed, 1)),
+            "fps_p50": float(np.percentile(speed, 50)),
             "first_frame_ms_p50": float(np.percentile(first, 50)),
             "first_frame_ms_p99": float(np.percentile(first, 99)),
             "server_cpu_percent_per_stream": 100 * used["server_cpu_s"] / used["wall_s"] / count,
+            "client_cpu_percent_per_stream": 100 * used["client_cpu_s"] / used["wall_s"] / count,
             "memory_mb_per_stream": (used["peak_mb"] - used["idle_mb"]) / count,
             "errors": sorted({result.error for result in results if result.error}),
             "load": os.getloadavg()[0],
@@ -182,7 +195,8 @@ def run_ramp(target: str, process: psutil.Process | None, counts: list[int], sec
         print(
             f"{count:8d} {row['fps_p1']:8.1f} {row['fps_p50']:5.1f} {row['first_frame_ms_p50']:14.0f} ms"
             f" {row['first_frame_ms_p99']:5.0f} ms {row['server_cpu_percent_per_stream']:10.2f} %"
-            f" {row['memory_mb_per_stream']:12.2f} MB {len(results) - len(good):8d}",
+            f" {row['client_cpu_percent_per_stream']:7.2f} % {row['memory_mb_per_stream']:14.2f} MB"
+            f" {row['other_cores']:13.2f} {len(results) - len(good):8d}",
             flush=True,
         )
         if row["fps_p1"] < MIN_FPS or row["errors"]:
@@ -190,21 +204,21 @@ def run_ramp(target: str, process: psutil.Process | None, counts: list[int], sec
     return rows
 
 
-def run_burst(target: str, count: int, seconds: float) -> dict[str, float]:
+def run_burst(target: str, count: int, seconds: float, fps: float) -> dict[str, float]:
     """Clips as fast as they can be sent."""
-    results, used = real_time(target, None, count, seconds, paced=False)
+    results, used = real_time(target, None, count, seconds, fps, paced=False)
     failed = [result.error for result in results if result.error]
     if failed:
         raise SystemExit(f"burst: {failed[0]}")
     return {"clips": count, "wall_s": used["wall_s"], "speech_s_per_s": count * seconds / used["wall_s"]}
 
 
-def run_soak(target: str, process: psutil.Process | None, count: int, minutes: float) -> dict[str, Any]:
+def run_soak(target: str, process: psutil.Process | None, count: int, minutes: float, fps: float) -> dict[str, Any]:
     """The same clients over and over, with the server's memory after each round."""
     began = time.monotonic()
     rows: list[tuple[float, float]] = []
     while time.monotonic() - began < minutes * 60:
-        results, _ = real_time(target, process, count, 10.0)
+        results, _ = real_time(target, process, count, 10.0, fps)
         errors = [result.error for result in results if result.error]
         if errors:
             raise SystemExit(f"soak: {errors[0]}")
@@ -252,6 +266,12 @@ def _cpu_of(pid: int | None) -> float:
     except psutil.Error:
         return 0.0
     return float(times.user + times.system)
+
+
+def _busy_s() -> float:
+    """Processor seconds that everything on the machine has used."""
+    times = psutil.cpu_times()
+    return float(sum(times) - times.idle - getattr(times, "iowait", 0.0) - getattr(times, "steal", 0.0))
 
 
 def _memory_mb(process: psutil.Process | None) -> float:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ..errors import AudioError
 from ..timing import SAMPLE_RATE
+from .windows import Index, Spacing, Unwindowed, cut
 
 RATE_HZ = 120
 """Feature frames per second."""
@@ -36,10 +37,8 @@ wakes threads of its own, which cost twice the processor time and win nothing.""
 _HOP_FRAMES, _HOP_SAMPLES = 3, 400
 """Three feature frames are exactly 400 samples."""
 
-_WITHIN = np.arange(WINDOW)
 
-
-def frame_end(index: int) -> int:
+def frame_end(index: Index, /) -> Index:
     """One past the last sample of feature frame `index`: round((index + 1) * 16000 / 120)."""
     return (2 * _HOP_SAMPLES * (index + 1) + _HOP_FRAMES) // (2 * _HOP_FRAMES)
 
@@ -48,6 +47,10 @@ def frames_in(n_samples: int) -> int:
     """Feature frames whose windows end within the first `n_samples` samples."""
     # frame_end(k) <= n  <=>  400 (k + 1) <= 3 n + 1, as thirds are never rounded by more than one third.
     return (_HOP_FRAMES * n_samples + 1) // _HOP_SAMPLES
+
+
+SPACING = Spacing(WINDOW, frame_end, frames_in)
+"""The windows of the feature frames."""
 
 
 def log_mel(samples: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -71,25 +74,21 @@ class LogMel:
     """The same energies for audio that arrives in chunks. Owns the samples the next windows still need."""
 
     def __init__(self) -> None:
-        self._tail = np.zeros(WINDOW, dtype=np.float32)
-        self._received = 0
-        self._emitted = 0
+        self.reset()
 
     @property
     def received(self) -> int:
         """Samples pushed so far."""
-        return self._received
+        return self.held.received
 
     @property
     def emitted(self) -> int:
         """Feature frames returned so far."""
-        return self._emitted
+        return self.held.emitted
 
     def reset(self) -> None:
         """Forget all audio; the next sample is sample 0 again."""
-        self._tail = np.zeros(WINDOW, dtype=np.float32)
-        self._received = 0
-        self._emitted = 0
+        self.held = Unwindowed(SPACING)
 
     def push(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
         """Take samples, shape (n,), mono in [-1, 1], 16 kHz; return the frames now complete, shape (m, N_MELS).
@@ -99,28 +98,12 @@ class LogMel:
         Raises:
             AudioError: `samples` has more than one dimension.
         """
-        return energies(self.windows(samples))
-
-    def windows(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Take samples as `push` does; return the windows of the frames now complete, shape (m, WINDOW), untransformed:
-        those of many streams become energies in one go."""
         chunk = np.asarray(samples, dtype=np.float32)
         if chunk.ndim != 1:
             raise AudioError(
                 f"audio samples: found an array of shape {chunk.shape}, expected (n,); mix the channels to mono"
             )
-        first = self._received - len(self._tail)  # absolute index of the first sample held
-        held = np.concatenate((self._tail, chunk))
-        self._received += len(chunk)
-        ready = frames_in(self._received)
-        index = np.arange(self._emitted, ready, dtype=np.int64)
-        starts = (2 * _HOP_SAMPLES * (index + 1) + _HOP_FRAMES) // (2 * _HOP_FRAMES) - WINDOW - first
-        windows = held[starts[:, None] + _WITHIN]
-        self._emitted = ready
-        # The next frame starts at most WINDOW samples before its end, and its end is past what has been received.
-        keep = max(0, frame_end(ready) - WINDOW - first)
-        self._tail = held[keep:].copy()
-        return np.asarray(windows, np.float32)
+        return energies(cut(SPACING, [self.held], [chunk])[0])
 
 
 def energies(windows: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..timing import SAMPLE_RATE
+from .windows import Index, Spacing, Unwindowed, cut
 
 STEP_HZ: Final = 60
 """Rows per second."""
@@ -40,34 +41,32 @@ _OCTAVE_BIAS = 0.9
 """A shorter period wins if it repeats this well compared with the best one: half the pitch repeats just as well."""
 
 _BLOCK = 512
-_WITHIN = np.arange(WINDOW)
 _TINY = 1e-12
+
+
+def row_end(index: Index, /) -> Index:
+    """One past the last sample of row `index`."""
+    return (index + 1) * SAMPLE_RATE // STEP_HZ
+
+
+def rows_in(n_samples: int) -> int:
+    """Rows whose windows end within the first `n_samples` samples."""
+    return n_samples * STEP_HZ // SAMPLE_RATE
+
+
+SPACING = Spacing(WINDOW, row_end, rows_in)
+"""The windows of the rows."""
 
 
 class Prosody:
     """Prosody of a stream. Owns the samples its next window still needs."""
 
     def __init__(self) -> None:
-        self._held = np.zeros(WINDOW, np.float32)
-        self._received = 0
-        self._emitted = 0
+        self.held = Unwindowed(SPACING)
 
     def push(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
         """Take samples, shape (n,), mono, 16 kHz; return the rows now complete, shape (m, 5), columns as `COLUMNS`."""
-        return analysed(self.windows(samples))
-
-    def windows(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Take samples as `push` does; return the windows of the rows now complete, shape (m, WINDOW)."""
-        first = self._received - len(self._held)
-        held = np.concatenate([self._held, samples])
-        self._received += len(samples)
-        ready = self._received * STEP_HZ // SAMPLE_RATE
-        steps = np.arange(self._emitted, ready, dtype=np.int64)
-        starts = (steps + 1) * SAMPLE_RATE // STEP_HZ - WINDOW - first
-        self._emitted = ready
-        keep = max(0, (ready + 1) * SAMPLE_RATE // STEP_HZ - WINDOW - first)
-        self._held = held[keep:].copy()
-        return np.asarray(held[starts[:, None] + _WITHIN], np.float32)
+        return analysed(cut(SPACING, [self.held], [samples])[0])
 
 
 def analysed(windows: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -115,6 +115,11 @@ class Clip:
         return bool(self._inbox)
 
     @property
+    def waiting_s(self) -> float:
+        """Seconds of audio that wait to be computed."""
+        return (self._received - self._fed) / self._rate
+
+    @property
     def waiting_frames(self) -> int:
         """Frames computed and not yet taken."""
         return len(self._outbox)

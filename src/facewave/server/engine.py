@@ -1,9 +1,10 @@
 """Advances all streams of a process, many at a time.
 
 The core is synchronous, and a provider runs one thing at a time best, so one worker thread computes while the event
-loop moves bytes. Whatever arrived while a batch was running makes up the next one: batches grow with the load and no
-timer decides their size. While most streams have nothing to do, a batch waits for a tick, so that real-time clients,
-which deliver a little at a time each at its own moment, do not cost a run each.
+loop moves bytes. Whatever arrived while a batch was running makes up the next one: batches grow with the load. Unless
+most streams have much to do, a batch waits for a tick, so that real-time clients, which deliver a little at a time
+each at its own moment, do not cost a run each. Streams that have not shown a frame yet wait for no tick, and for no
+other stream's work but what is under way.
 
 Providers that wait rather than compute (a remote service behind this server) get a thread for each stream instead.
 """
@@ -24,8 +25,11 @@ from .clip import Clip
 logger = logging.getLogger("facewave.server")
 
 TICK_S, TICK_PER_STREAM_S, MAX_TICK_S = 0.005, 0.0005, 0.05
-"""Shortest time between two batches while most streams are idle: a little, more with every open stream, never more than
-1.5 frames. It adds at most this to a frame's delay, and saves most of what each turn of a stream costs."""
+"""Shortest time between two batches: a little, more with every open stream, never more than 1.5 frames. It adds at most
+this to a frame's delay, and saves most of what each turn of a stream costs."""
+
+MUCH_S = 0.1
+"""Seconds of waiting audio from which a stream has much to do: it is not delivered in real time, or late."""
 
 TURN_S = 1.0
 """Seconds of audio one stream may contribute to a batch, so that a long clip does not hold up the others."""
@@ -60,11 +64,15 @@ class Engine:
         self._waits = provider.info.kind == "remote"
         self._workers = max(1, streams) if self._waits else 1
         self._pool = ThreadPoolExecutor(self._workers, thread_name_prefix="facewave-engine")
+        # Providers are shared between threads: a stream may open while others are computed.
+        self._openers = self._pool if self._waits else ThreadPoolExecutor(1, thread_name_prefix="facewave-open")
         self._ready: dict[Job, None] = {}
         self._running: set[Job] = set()
         self._open: set[Job] = set()
         self._tasks: list[asyncio.Task[None]] = []
         self._waiters: list[asyncio.Future[None]] = []
+        self._tick: asyncio.Future[None] | None = None
+        self._were_new = False
 
     def start(self) -> None:
         """Begin to work, on the running event loop."""
@@ -79,11 +87,12 @@ class Engine:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for job in left:
             self._pool.submit(_cancel, job.clip.session)
-        await asyncio.get_running_loop().run_in_executor(None, self._pool.shutdown)
+        for pool in {self._pool, self._openers}:
+            await asyncio.get_running_loop().run_in_executor(None, pool.shutdown)
 
     async def call(self, function: Callable[[], _Result]) -> _Result:
-        """Run something of the provider's where its other work runs."""
-        return await asyncio.get_running_loop().run_in_executor(self._pool, function)
+        """Run something of the provider's in a thread, beside its other work."""
+        return await asyncio.get_running_loop().run_in_executor(self._openers, function)
 
     def add(self, job: Job) -> None:
         """A stream begins."""
@@ -101,6 +110,8 @@ class Engine:
         if job in self._open and job not in self._running and self._due(job):
             self._ready[job] = None
             self._notify()
+            if self._tick is not None and job.clip.frames == 0:
+                _wake(self._tick)
 
     def _due(self, job: Job) -> bool:
         return job.clip.waiting_input and job.clip.waiting_frames < self._queue_frames
@@ -120,15 +131,42 @@ class Engine:
                 waiter = loop.create_future()
                 self._waiters.append(waiter)
                 await waiter
-            if not self._waits and 2 * len(self._ready) < len(self._open):
-                tick = min(TICK_S + TICK_PER_STREAM_S * len(self._open), MAX_TICK_S)
-                await asyncio.sleep(began + tick - loop.time())
-            began = loop.time()
-            await self._turn()
+            if not self._waits:
+                await self._wait_for_tick(began)
+            new = self._newcomers()
+            if not new:
+                began = loop.time()
+            await self._turn(new or list(self._ready)[: 1 if self._waits else None])
+            del new
 
-    async def _turn(self) -> None:
-        """Advance the streams that are due. A function of its own, so that no name keeps the last ones alive."""
-        jobs = list(self._ready)[: 1 if self._waits else None]
+    async def _wait_for_tick(self, began: float) -> None:
+        """Let streams gather until a tick after the last batch, unless all are here, most have much to do or one is
+        new."""
+        clips = [job.clip for job in self._ready]
+        if len(clips) >= len(self._open) or any(clip.frames == 0 for clip in clips):
+            return
+        if 2 * sum(clip.waiting_s >= MUCH_S for clip in clips) >= len(self._open):
+            return
+        del clips  # While waiting, no name may keep a stream that has ended.
+        loop = asyncio.get_running_loop()
+        self._tick = loop.create_future()
+        tick = min(TICK_S + TICK_PER_STREAM_S * len(self._open), MAX_TICK_S)
+        end = loop.call_at(began + tick, _wake, self._tick)
+        try:
+            await self._tick
+        finally:
+            end.cancel()
+            self._tick = None
+
+    def _newcomers(self) -> list[Job]:
+        """The streams that have yet to show a frame, to be advanced before all others; none twice in a row."""
+        ask = not self._waits and not self._were_new
+        new = [job for job in self._ready if job.clip.frames == 0] if ask else []
+        self._were_new = bool(new)
+        return new
+
+    async def _turn(self, jobs: Sequence[Job]) -> None:
+        """Advance these streams."""
         if not jobs:
             return
         for job in jobs:
@@ -181,6 +219,11 @@ class Engine:
                 clips[i].accept(made)
             except Exception as error:  # As above.
                 errors[i] = error
+
+
+def _wake(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)
 
 
 def _feed(clip: Clip) -> None:

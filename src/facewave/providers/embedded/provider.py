@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import ModelFormatError, SettingsError
-from ...features.log_mel import energies
-from ...features.prosody import analysed
+from ...features import log_mel, prosody
+from ...features.windows import cut
 from ...frames import Frame
 from ...inference.onnx import Network, load_network
 from ...settings import FacewaveSettings
@@ -217,22 +217,18 @@ class EmbeddedProvider:
 
 def _hear(sessions: Sequence[EmbeddedSession]) -> bool:
     """Turn the waiting audio of all streams into features at once; whether there was any."""
-    given = [(session, taken) for session in sessions if (taken := session.take_windows(_SAMPLES_PER_RUN))]
-    if not given:
+    waiting = [(session, audio) for session in sessions if (audio := session.take_audio(_SAMPLES_PER_RUN)) is not None]
+    if not waiting:
         return False
-    if len(given) == 1:
-        session, (windows, spoken) = given[0]
-        session.hear(energies(windows), analysed(spoken))
-        return True
-    features = np.split(
-        energies(np.concatenate([mel for _, (mel, _) in given])), np.cumsum([len(mel) for _, (mel, _) in given])[:-1]
-    )
-    prosody = np.split(
-        analysed(np.concatenate([said for _, (_, said) in given])),
-        np.cumsum([len(said) for _, (_, said) in given])[:-1],
-    )
-    for (session, _), heard, tone in zip(given, features, prosody, strict=True):
-        session.hear(heard, tone)
+    given, chunks = [session for session, _ in waiting], [audio for _, audio in waiting]
+    windows, mel_counts = cut(log_mel.SPACING, [session.mel_samples for session in given], chunks)
+    features = log_mel.energies(windows)
+    windows, tone_counts = cut(prosody.SPACING, [session.prosody_samples for session in given], chunks)
+    tones = prosody.analysed(windows)
+    mel = tone = 0
+    for session, n_mel, n_tone in zip(given, mel_counts, tone_counts, strict=True):
+        session.hear(features[mel : mel + n_mel], tones[tone : tone + n_tone])
+        mel, tone = mel + n_mel, tone + n_tone
     return True
 
 

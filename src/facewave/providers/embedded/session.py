@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from ...blendshapes import CHANNELS
 from ...emotions import EmotionTrack
 from ...errors import SessionError
-from ...features.log_mel import N_MELS, LogMel
-from ...features.prosody import COLUMNS as PROSODY_COLUMNS
-from ...features.prosody import Prosody
+from ...features import log_mel
+from ...features import prosody as prosodic
+from ...features.windows import Unwindowed
 from ...frames import Frame, StreamInfo
 from ...streams import StreamSettings
 from ...timing import SAMPLE_RATE, frames_in
@@ -38,10 +38,11 @@ class EmbeddedSession:
         self._provider = provider
         self._settings = settings
         self._fps = fps
-        self._log_mel, self._prosody = LogMel(), Prosody()
+        self.mel_samples, self.prosody_samples = Unwindowed(log_mel.SPACING), Unwindowed(prosodic.SPACING)
+        """What the next energies and the next prosody still need of the audio."""
         self._unheard: list[NDArray[np.float32]] = []
-        self._features = np.empty((0, N_MELS), np.float32)
-        self._heard = np.empty((0, len(PROSODY_COLUMNS)), np.float32)
+        self._features = np.empty((0, log_mel.N_MELS), np.float32)
+        self._heard = np.empty((0, len(prosodic.COLUMNS)), np.float32)
         self._received = 0
         self._limit: int | None = None
         self._ended = False
@@ -129,17 +130,16 @@ class EmbeddedSession:
             self._released = True
             self._provider.session_ended()
 
-    def take_windows(self, most: int) -> tuple[NDArray[np.float32], NDArray[np.float32]] | None:
-        """Hand over what the next audio, at most so many samples, adds to hear: windows for log-mel energies and for
-        prosody, shapes (m, 400) and (n, 640); None when all has been handed over."""
+    def take_audio(self, most: int) -> NDArray[np.float32] | None:
+        """Hand over the next audio to hear, at most so many samples; None when all has been handed over."""
         if not self._unheard:
             return None
-        waiting = np.concatenate(self._unheard)
+        waiting = self._unheard[0] if len(self._unheard) == 1 else np.concatenate(self._unheard)
         self._unheard = [waiting[most:]] if len(waiting) > most else []
-        return self._log_mel.windows(waiting[:most]), self._prosody.windows(waiting[:most])
+        return waiting[:most]
 
     def hear(self, features: NDArray[np.float32], prosody: NDArray[np.float32]) -> None:
-        """Take back the energies (m, 64) and the prosody (n, 5) of those windows."""
+        """Take back its energies, shape (m, 64), and its prosody, shape (n, 5)."""
         self._features = np.concatenate([self._features, features])
         self._heard = np.concatenate([self._heard, prosody])
 
@@ -157,7 +157,7 @@ class EmbeddedSession:
         """Hand over the features of the next steps, shape (steps, 128)."""
         count = steps * _FEATURES_PER_STEP
         taken, self._features = self._features[:count], self._features[count:]
-        return taken.reshape(steps, _FEATURES_PER_STEP * N_MELS)
+        return taken.reshape(steps, _FEATURES_PER_STEP * log_mel.N_MELS)
 
     def take_output(self, rows: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Network output, shape (steps, 12 + 24), from the first moment of the audio on, and the steps' prosody."""
