@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from facewave.features.log_mel import N_MELS, log_mel
 from facewave.providers.embedded.articulation import CLASSES, PARAMETERS, lip_gap, to_blendshapes
-from training.network import HEARD_STEPS, LOOK_AHEAD_STEPS, Calibrated, Network, smoothed
+from training.network import LOOK_AHEAD_STEPS, Calibrated, Network
 from training.prepare import Clip, human, synthetic
 from training.score import Judged, closures, judge, labiodentals, scores, shut_steps
 from training.settings import Settings, load
@@ -30,14 +30,11 @@ FALSE_CLOSURES = 0.02
 """Allowed on held-out speech; the aim on unseen speakers is 3 %."""
 
 FALSE_BITES = 0.03
-CLOSING_JITTER, BITING_JITTER = 0.04, 0.01
-"""What a gesture's trembling, as a multiple of its target's, costs of its recall."""
-
 PARTED = 0.05
 """How far the jaw stays down through all speech. Lips of speakers rest apart on /i t d n/; a network that errs to the
 narrow side there would shut them."""
 
-REST = (0.5, 0.96)
+REST = (0.8, 0.98)
 """Probabilities of silence at which the mouth begins to rest, and rests fully."""
 
 MAX_CLIPS = 700
@@ -66,8 +63,8 @@ def hear(network: Network, clips: Iterator[Clip]) -> Iterator[Heard]:
         n = len(features) // 2
         mouth, logits, _ = network(torch.from_numpy(features[: 2 * n].reshape(1, n, 2 * N_MELS)), network.start(1))
         keep = n - most
-        index = torch.stack([torch.arange(keep) + ahead for ahead in HEARD_STEPS], dim=1)  # (steps, heads)
-        heads = torch.arange(len(HEARD_STEPS))
+        index = torch.stack([torch.arange(keep) + ahead for ahead in LOOK_AHEAD_STEPS], dim=1)  # (steps, heads)
+        heads = torch.arange(len(LOOK_AHEAD_STEPS))
         yield clip, mouth[0][index, heads], torch.softmax(logits[0][index, heads], dim=-1)
 
 
@@ -75,7 +72,7 @@ def judged(heard: list[Heard], model: Calibrated, head: int) -> list[Judged]:
     """The curves of one head beside the phones."""
     out = []
     for clip, mouth, phones in heard:
-        shown = smoothed(model.calibrated(mouth, phones)[:, head].numpy())
+        shown = model.calibrated(mouth, phones)[:, head].numpy()
         out.append(judge(clip.phones, shown, clip.samples, phones[:, head].argmax(-1).numpy()))
     return out
 
@@ -115,8 +112,7 @@ def _fit_closures(model: Calibrated, heard: list[Heard], head: int) -> None:
         gaps = joined.split(lip_gap(to_blendshapes(curves)))
         found = closures(clips, [shut_steps(gap, c.class_ids) for gap, c in zip(gaps, clips, strict=True)])
         excess = found["closure_false"] - FALSE_CLOSURES
-        value = _worth(found["closure_recall"], found["closure_precision"], excess)
-        value -= CLOSING_JITTER * joined.jitter(curves, _CLOSE)
+        value = _worth(found["closure_recall"], found["closure_precision"], excess, joined.jitter(curves, _CLOSE))
         if value > best_value:
             best, best_value = (evidence, offset, gain), value
     model.evidence[head, 0], model.offset[head, _CLOSE], model.gain[head, _CLOSE] = best
@@ -130,7 +126,7 @@ def _fit_bites(model: Calibrated, heard: list[Heard], head: int) -> None:
         curves = joined.with_gesture(_FV, evidence, offset, gain)
         found = labiodentals([replace(c, shown=s) for s, c in zip(joined.split(curves), clips, strict=True)])
         excess = found["labiodental_false"] - FALSE_BITES
-        value = _worth(found["labiodental_hit"], 1.0, excess) - BITING_JITTER * joined.jitter(curves, _FV)
+        value = _worth(found["labiodental_hit"], 1.0, excess, joined.jitter(curves, _FV))
         if value > best_value:
             best, best_value = (evidence, offset, gain), value
     model.evidence[head, 1], model.offset[head, _FV], model.gain[head, _FV] = best
@@ -152,8 +148,7 @@ class _Joined:
         """The calibrated curves (steps, 12), but this gesture with these numbers."""
         proof = self._phones[:, GESTURE_CLASSES[parameter]].sum(axis=1)
         out = self._shown.copy()
-        raised = np.clip((self._raw[:, parameter] + evidence * proof - offset) * gain, 0, 1)
-        out[:, parameter] = smoothed(raised * self._awake)
+        out[:, parameter] = np.clip((self._raw[:, parameter] + evidence * proof - offset) * gain, 0, 1) * self._awake
         return out
 
     def jitter(self, curves: NDArray[np.float32], parameter: int) -> float:
@@ -166,9 +161,10 @@ class _Joined:
         return np.split(values, self._edges)
 
 
-def _worth(recall: float, precision: float, excess: float) -> float:
-    """Recall counts most; every false percent beyond what is allowed costs five of recall."""
-    return float(np.nan_to_num(recall) + 0.6 * np.nan_to_num(precision) - 5 * max(0.0, float(np.nan_to_num(excess))))
+def _worth(recall: float, precision: float, excess: float, jitter: float) -> float:
+    """Recall counts most; every false percent beyond what is allowed costs five of recall, and trembling costs too."""
+    worth = np.nan_to_num(recall) + 0.6 * np.nan_to_num(precision) - 5 * max(0.0, float(np.nan_to_num(excess)))
+    return float(worth - 0.025 * jitter)
 
 
 def load_network(settings: Settings) -> tuple[Network, int]:

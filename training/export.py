@@ -3,8 +3,8 @@
     python -m training.export training/configs/base.toml [OUT.onnx]
 
 The graph is built operator by operator, so that no exporter of any version decides what is in it: normalisation folded
-into the first layer, two GRU operators whose state goes in and comes out, the heads, the calibration, the smoother. It
-is then run beside the PyTorch network; the file is only put in place if both agree, and if feeding it piece by piece
+into the first layer, two GRU operators whose state goes in and comes out, the heads, the calibration. It is then run
+beside the PyTorch network on real speech; the file is only put in place if both agree, and if feeding it piece by piece
 gives what feeding it at once gives.
 """
 
@@ -24,7 +24,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from facewave.features.log_mel import log_mel
 from facewave.providers.embedded.articulation import CLASSES, PARAMETERS
-from training.network import KEPT, LAYERS, LOOK_AHEAD_STEPS, N_INPUTS, SPARE, STEP_HZ, Calibrated, Network
+from training.network import LAYERS, LOOK_AHEAD_STEPS, N_INPUTS, STEP_HZ, Calibrated, Network
 from training.settings import ROOT, Settings, load
 
 VERSION = "1"
@@ -39,7 +39,7 @@ SAMPLE_RATE = 16000
 def build(model: Calibrated, metadata: dict[str, str]) -> onnx.ModelProto:
     """The network and its calibration as an ONNX graph.
 
-    Inputs `features` (batch, steps, 128) and `state` (layers + 1, batch, hidden); outputs `articulation` (batch, steps,
+    Inputs `features` (batch, steps, 128) and `state` (layers, batch, hidden); outputs `articulation` (batch, steps,
     heads, 12), `phones` (batch, steps, heads, 24) and `state_out`.
     """
     graph = _Graph()
@@ -68,6 +68,7 @@ def build(model: Calibrated, metadata: dict[str, str]) -> onnx.ModelProto:
             f"layer_{layer + 1}",
         )
         states.append(f"state_{layer}_out")
+    graph.add("Concat", states, "state_out", axis=0)
     graph.add("Transpose", [f"layer_{LAYERS}"], "heard", perm=[1, 0, 2])
     for name, linear, width in (
         ("mouth", network.articulation, len(PARAMETERS)),
@@ -77,19 +78,17 @@ def build(model: Calibrated, metadata: dict[str, str]) -> onnx.ModelProto:
         graph.add("Add", [f"{name}_product", graph.constant(f"{name}_bias", _array(linear.bias))], f"{name}_flat")
         shape = graph.constant(f"{name}_shape", np.array([0, 0, heads, width], dtype=np.int64))
         graph.add("Reshape", [f"{name}_flat", shape], f"{name}_raw")
-    graph.add("Softmax", ["logits_raw"], "heard_phones", axis=-1)
+    graph.add("Softmax", ["logits_raw"], "phones", axis=-1)
     graph.add("Sigmoid", ["mouth_raw"], "mouth")
     _calibration(graph, model)
-    _smoother(graph, network.hidden)
-    graph.add("Concat", [*states, "smoother_out"], "state_out", axis=0)
     ins = [
         helper.make_tensor_value_info("features", TensorProto.FLOAT, ["batch", "steps", N_INPUTS]),
-        helper.make_tensor_value_info("state", TensorProto.FLOAT, [LAYERS + 1, "batch", network.hidden]),
+        helper.make_tensor_value_info("state", TensorProto.FLOAT, [LAYERS, "batch", network.hidden]),
     ]
     outs = [
         helper.make_tensor_value_info("articulation", TensorProto.FLOAT, ["batch", "steps", heads, len(PARAMETERS)]),
         helper.make_tensor_value_info("phones", TensorProto.FLOAT, ["batch", "steps", heads, len(CLASSES)]),
-        helper.make_tensor_value_info("state_out", TensorProto.FLOAT, [LAYERS + 1, "batch", network.hidden]),
+        helper.make_tensor_value_info("state_out", TensorProto.FLOAT, [LAYERS, "batch", network.hidden]),
     ]
     onnx_graph = helper.make_graph(graph.nodes, "embedded", ins, outs, graph.constants)
     built = helper.make_model(
@@ -140,7 +139,7 @@ def _calibration(graph: _Graph, model: Calibrated) -> None:
             evidence[head, CLASSES.index(name), PARAMETERS.index("close")] = float(model.evidence[head, 0])
         evidence[head, CLASSES.index("fv"), PARAMETERS.index("fv")] = float(model.evidence[head, 1])
     axis = graph.constant("evidence_axis", np.array([3], dtype=np.int64))
-    graph.add("Unsqueeze", ["heard_phones", axis], "phones_row")  # (batch, steps, heads, 1, 24)
+    graph.add("Unsqueeze", ["phones", axis], "phones_row")  # (batch, steps, heads, 1, 24)
     graph.add("MatMul", ["phones_row", graph.constant("evidence", evidence)], "evidence_row")
     graph.add("Squeeze", ["evidence_row", axis], "evidence_sum")
     graph.add("Add", ["mouth", "evidence_sum"], "raised")
@@ -152,52 +151,12 @@ def _calibration(graph: _Graph, model: Calibrated) -> None:
         graph.constant(f"silence_{name}", np.array([value], dtype=np.int64))
         for name, value in (("first", 0), ("last", 1), ("axis", 3))
     ]
-    graph.add("Slice", ["heard_phones", *bounds], "silence")  # (batch, steps, heads, 1)
+    graph.add("Slice", ["phones", *bounds], "silence")  # (batch, steps, heads, 1)
     low, high = _array(model.rest[:, :1]), _array(model.rest[:, 1:])
     graph.add("Sub", [graph.constant("rest_full", high), "silence"], "to_rest")
     graph.add("Div", ["to_rest", graph.constant("rest_width", high - low)], "awake_raw")
     graph.add("Clip", ["awake_raw", zero, one], "awake")
-    graph.add("Mul", ["full", "awake"], "curves")
-
-
-def _smoother(graph: _Graph, hidden: int) -> None:
-    """What is shown: half of what was shown before and half of what is heard now; and the classes, as late as that.
-
-    What was before the first step comes in the state's last row, and goes out in it.
-    """
-    heads, n, classes = len(LOOK_AHEAD_STEPS), len(PARAMETERS), len(CLASSES)
-    curves = heads * n
-
-    def whole(name: str, *values: int) -> str:
-        return graph.constant(name, np.array(values, dtype=np.int64))
-
-    rows, steps, columns = (whole(f"axis_{name}", axis) for axis, name in enumerate(("rows", "steps", "columns")))
-    graph.add("Slice", ["state", whole("kept_first", LAYERS), whole("kept_last", LAYERS + 1), rows], "kept")
-    graph.add("Slice", ["kept", whole("curves_first", 0), whole("curves_last", curves), columns], "curves_before")
-    graph.add("Slice", ["kept", whole("phones_first", curves), whole("phones_last", SPARE), columns], "row_before")
-
-    # Curves: a recurrent layer of which each unit hears its own curve and itself, and nothing is bent.
-    graph.add("Reshape", ["curves", whole("curves_flat", 0, 0, curves)], "curves_row")
-    graph.add("Transpose", ["curves_row"], "curves_in", perm=[1, 0, 2])
-    own = np.eye(curves, dtype=np.float32)[None]
-    mixed = [graph.constant("smoother_new", own * (1 - KEPT)), graph.constant("smoother_kept", own * KEPT)]
-    graph.add(
-        "RNN", ["curves_in", *mixed, "", "", "curves_before"], "smoothed", "curves_out", hidden_size=curves,
-        activations=["Affine"], activation_alpha=[1.0], activation_beta=[0.0],
-    )  # fmt: skip
-    graph.add("Squeeze", ["smoothed", steps], "smoothed_steps")
-    graph.add("Transpose", ["smoothed_steps"], "smoothed_rows", perm=[1, 0, 2])
-    graph.add("Reshape", ["smoothed_rows", whole("curves_shape", 0, 0, heads, n)], "articulation")
-
-    # Classes: one step late.
-    graph.add("Reshape", ["row_before", whole("phones_shape", -1, 1, heads, classes)], "phones_before")
-    graph.add("Concat", ["phones_before", "heard_phones"], "all_phones", axis=1)
-    graph.add("Slice", ["all_phones", whole("early_first", 0), whole("early_last", -1), steps], "phones")
-    graph.add("Slice", ["heard_phones", whole("late_first", -1), whole("late_last", 2**31 - 1), steps], "last_phones")
-    graph.add("Reshape", ["last_phones", whole("phones_flat", 1, -1, heads * classes)], "phones_out")
-
-    graph.add("Concat", ["curves_out", "phones_out"], "kept_out", axis=2)
-    graph.add("Pad", ["kept_out", whole("room", 0, 0, 0, 0, 0, hidden - SPARE)], "smoother_out")
+    graph.add("Mul", ["full", "awake"], "articulation")
 
 
 def _array(tensor: torch.Tensor) -> NDArray[np.float32]:
@@ -250,7 +209,7 @@ def check(path: Path, model: Calibrated) -> tuple[float, float]:
     x = features[: 2 * n].reshape(1, n, N_INPUTS)
     x = np.concatenate((x, x[:, ::-1])).astype(np.float32)
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    start = model.start(2).numpy()
+    start = np.zeros((LAYERS, 2, model.network.hidden), dtype=np.float32)
     whole = session.run(None, {"features": x, "state": start})
     with torch.no_grad():
         expected = model(torch.from_numpy(x), torch.from_numpy(start))

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
 from facewave.features.log_mel import N_MELS
@@ -13,23 +11,10 @@ from training import gru
 
 STEP_HZ = 60
 LOOK_AHEAD_STEPS = (3, 6)
-"""What the shipped graph shows lies this many steps before the end of what has been heard (50 and 100 ms)."""
-
-SMOOTHER_STEPS = 1
-KEPT = 0.5
-"""Each step shows the mean of what was shown before and what is heard now, so that the mouth does not tremble. Such a
-smoother is one step late."""
-
-HEARD_STEPS = tuple(ahead - SMOOTHER_STEPS for ahead in LOOK_AHEAD_STEPS)
-"""The heads: each describes the mouth this many steps before the end of what has been heard, sooner than is shown."""
+"""The heads: each describes the mouth this many steps before the end of what has been heard (50 and 100 ms)."""
 
 N_INPUTS = 2 * N_MELS
 LAYERS = 2
-SPARE = len(LOOK_AHEAD_STEPS) * (len(PARAMETERS) + len(CLASSES))
-"""Numbers the smoother keeps from step to step: the curves that were shown, and the class probabilities."""
-
-_REACH = 16
-"""Steps after which the smoother has forgotten all but 1/65536."""
 
 _SILENT = CLASSES.index("sil")
 _CLOSE, _FV = PARAMETERS.index("close"), PARAMETERS.index("fv")
@@ -64,8 +49,7 @@ class Network(nn.Module):
             state: Shape (LAYERS, batch, hidden); zeros at the start of a stream.
 
         Returns:
-            Articulation (batch, steps, heads, 12) in (0, 1), class logits (batch, steps, heads, 24), of `HEARD_STEPS`
-            ago, and the new state.
+            Articulation (batch, steps, heads, 12) in (0, 1), class logits (batch, steps, heads, 24), and the new state.
         """
         batch, steps = features.shape[0], features.shape[1]
         x = torch.relu(self.front((features - self.mean) * self.scale))
@@ -80,7 +64,7 @@ class Network(nn.Module):
 
 
 class Calibrated(nn.Module):
-    """The shipped graph: the network, the calibration that was fitted on held-out speech, and the smoother.
+    """The shipped graph: the network, then the calibration that was fitted on held-out speech.
 
     Training by squared error makes curves that are right on average and too small where the sound is unclear. So each
     curve gets a gain and an offset; the two gestures that must be complete also listen to the phone classes; and where
@@ -94,8 +78,6 @@ class Calibrated(nn.Module):
 
     def __init__(self, network: Network) -> None:
         super().__init__()
-        if network.hidden < SPARE:
-            raise ValueError(f"hidden: found {network.hidden}, expected {SPARE} or more, for the smoother's state")
         self.network = network
         heads, n = len(LOOK_AHEAD_STEPS), len(PARAMETERS)
         self.register_buffer("gain", torch.ones(heads, n))
@@ -106,32 +88,10 @@ class Calibrated(nn.Module):
         """Probabilities of silence at which the mouth begins to rest, and rests fully."""
 
     def forward(self, features: torch.Tensor, state: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Run over steps.
-
-        Args:
-            features: Shape (batch, steps, 128), log-mel.
-            state: Shape (LAYERS + 1, batch, hidden): that of the network, and of the smoother; zeros at first.
-
-        Returns:
-            Articulation (batch, steps, heads, 12) and class probabilities (batch, steps, heads, 24), of
-            `LOOK_AHEAD_STEPS` ago, and the new state.
-        """
-        mouth, logits, recurrent = self.network(features, state[:LAYERS])
+        """As `Network.forward`, with calibrated articulation and class probabilities."""
+        mouth, logits, state = self.network(features, state)
         phones = torch.softmax(logits, dim=-1)
-        n = mouth[0, 0].numel()
-        shown, last = [], state[LAYERS, :, :n].reshape(mouth[:, 0].shape)
-        for curves in self.calibrated(mouth, phones).unbind(1):
-            last = KEPT * last + (1 - KEPT) * curves
-            shown.append(last)
-        before = state[LAYERS, :, n:SPARE].reshape(phones[:, :1].shape)
-        kept = torch.cat([last.flatten(1), phones[:, -1].flatten(1)], dim=1)
-        kept = nn.functional.pad(kept, (0, self.network.hidden - SPARE))
-        delayed = torch.cat([before, phones[:, :-1]], dim=1)
-        return torch.stack(shown, dim=1), delayed, torch.cat([recurrent, kept[None]])
-
-    def start(self, batch: int) -> torch.Tensor:
-        """The state of a stream that has heard nothing."""
-        return torch.zeros(LAYERS + 1, batch, self.network.hidden)
+        return self.calibrated(mouth, phones), phones, state
 
     def calibrated(self, mouth: torch.Tensor, phones: torch.Tensor) -> torch.Tensor:
         """Apply the calibration to raw articulation (..., heads, 12), given class probabilities (..., heads, 24)."""
@@ -144,12 +104,3 @@ class Calibrated(nn.Module):
         silent = phones[..., _SILENT]
         awake = 1 - ((silent - self.rest[:, 0]) / (self.rest[:, 1] - self.rest[:, 0])).clamp(0, 1)
         return ((raised - self.offset) * self.gain).clamp(0, 1) * awake[..., None]
-
-
-def smoothed(curves: NDArray[np.float32]) -> NDArray[np.float32]:
-    """What the smoother makes of curves, shape (steps, ...), moved back by the step it is late."""
-    weights = (1 - KEPT) * KEPT ** np.arange(_REACH)
-    quiet = np.zeros((_REACH - 1, *curves.shape[1:]), np.float32)
-    padded = np.concatenate([quiet, curves, curves[-1:]])
-    parts = [weight * padded[_REACH - k :][: len(curves)] for k, weight in enumerate(weights)]
-    return np.asarray(np.sum(parts, axis=0), dtype=np.float32)

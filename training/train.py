@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 
 from facewave.providers.embedded.articulation import CLASSES, PARAMETERS
-from training.network import HEARD_STEPS, N_INPUTS, Network
+from training.network import LOOK_AHEAD_STEPS, N_INPUTS, Network
 from training.noise import FeatureNoise
 from training.prepare import Prepared, load_sets
 from training.settings import Settings, load
@@ -101,7 +101,7 @@ class Loss:
         self, mouth: torch.Tensor, logits: torch.Tensor, targets: torch.Tensor, classes: torch.Tensor
     ) -> torch.Tensor:
         total = mouth.new_zeros(())
-        for head, ahead in enumerate(HEARD_STEPS):
+        for head, ahead in enumerate(LOOK_AHEAD_STEPS):
             y, x = targets[:, :-ahead], mouth[:, ahead:, head]
             error = x - y
             total = total + ((1 + self._rare * y) * self._value * error.square()).mean()
@@ -111,7 +111,7 @@ class Loss:
             total = total + CLASS_WEIGHT * torch.nn.functional.cross_entropy(
                 logits[:, ahead:, head].flatten(0, 1), classes[:, :-ahead].flatten(), weight=self._classes
             )
-        return total / len(HEARD_STEPS)
+        return total / len(LOOK_AHEAD_STEPS)
 
 
 def learning_rate(step: int, settings: Settings) -> float:

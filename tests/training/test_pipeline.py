@@ -103,7 +103,7 @@ def test_fast_gru_has_the_values_and_gradients_of_torch() -> None:
 
 
 def test_calibration_rests_in_silence_and_keeps_the_range() -> None:
-    model = Calibrated(Network(72, 4))
+    model = Calibrated(Network(4, 4))
     phones = torch.zeros(1, 2, len(CLASSES))
     phones[..., CLASSES.index("sil")] = 1
     assert not model.calibrated(torch.full((1, 2, len(PARAMETERS)), 0.7), phones).any()
