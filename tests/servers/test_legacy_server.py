@@ -149,6 +149,43 @@ def test_receiver_that_dies_in_the_middle_ends_the_call() -> None:
     assert "out of avatars" in str(caught.value.details())
 
 
+def test_client_that_errs_in_the_middle_is_told_and_the_receiver_does_not_get_a_complete_clip(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    got: list[AnimationDataStream] = []
+    pushed, over = threading.Event(), threading.Event()
+
+    class Watching(Receiver):
+        def PushAnimationDataStream(self, requests: Iterator[AnimationDataStream], context: Any) -> Status:  # noqa: N802
+            for message in requests:
+                got.append(message)
+                pushed.set()
+            return self.answer
+
+    def erring(header: AudioStream, audio: AudioStream) -> Iterator[AudioStream]:
+        yield header
+        yield audio
+        assert pushed.wait(10)
+        time.sleep(0.2)  # So that the server has sent all there is and waits for more.
+        yield header
+        over.wait(10)
+
+    sound = AudioHeader(channel_count=1, samples_per_second=16000, bits_per_sample=16)
+    header = AudioStream(audio_stream_header=AudioStreamHeader(animation_ids=IDS, audio_header=sound))
+    audio = AudioStream(audio_with_emotion=AudioWithEmotion(audio_buffer=speech(0.5)))
+    with receiving(Watching()) as port, legacy_server(port) as server:
+        target = f"127.0.0.1:{server.server.ports['legacy']}"
+        with grpc.insecure_channel(target) as channel, pytest.raises(grpc.RpcError) as caught:
+            a2f_grpc.A2FServiceStub(channel).PushAudioStream(erring(header, audio))
+        over.set()
+        wait_until(lambda: server.streams_in_use == 0, timeout=1)
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert "expected audio, found audio_stream_header" in str(caught.value.details())
+    assert got
+    assert not any(message.HasField("status") for message in got)
+    assert not [record for record in caplog.records if record.name == "grpc._channel"]
+
+
 @pytest.mark.parametrize(
     ("ids", "words"),
     [

@@ -181,4 +181,10 @@ class _Handed(Iterator[bytes | AnimationDataStream]):
         if self._closed:
             raise StopAsyncIteration
         self._waiting = asyncio.current_task()
-        return await anext(self._messages)
+        try:
+            return await anext(self._messages)
+        except RefusalError:
+            # The clip has failed and its call is about to be cancelled. Ending it here would tell the receiver that the
+            # clip is complete; an exception would only be logged by gRPC.
+            await asyncio.get_running_loop().create_future()
+            raise
