@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facewave.audio.files import read_audio
-from facewave.features.prosody import STEP_HZ, Prosody
+from facewave.features.prosody import STEP_HZ, prosody
 from facewave.providers.embedded.feeling import SCORES, VoiceFeeling
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -45,7 +45,7 @@ def folder() -> Path:
 
 def heard(path: Path) -> NDArray[np.float64]:
     """Mean probability of each of `SCORES` over a clip."""
-    scores = VoiceFeeling()(Prosody().push(read_audio(path).mono_16k())).astype(np.float64)
+    scores = VoiceFeeling()(prosody(read_audio(path).mono_16k())).astype(np.float64)
     shares = np.exp(scores - scores.max(axis=1, keepdims=True))
     shares /= shares.sum(axis=1, keepdims=True)
     return np.asarray(shares[int(SETTLED_S * STEP_HZ) :].mean(axis=0))

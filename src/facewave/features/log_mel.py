@@ -67,43 +67,12 @@ def log_mel(samples: NDArray[np.float32]) -> NDArray[np.float32]:
 
     Source: Slaney (1998), Auditory Toolbox: the filters librosa builds by default.
     """
-    return LogMel().push(samples)
-
-
-class LogMel:
-    """The same energies for audio that arrives in chunks. Owns the samples the next windows still need."""
-
-    def __init__(self) -> None:
-        self.reset()
-
-    @property
-    def received(self) -> int:
-        """Samples pushed so far."""
-        return self.held.received
-
-    @property
-    def emitted(self) -> int:
-        """Feature frames returned so far."""
-        return self.held.emitted
-
-    def reset(self) -> None:
-        """Forget all audio; the next sample is sample 0 again."""
-        self.held = Unwindowed(SPACING)
-
-    def push(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Take samples, shape (n,), mono in [-1, 1], 16 kHz; return the frames now complete, shape (m, N_MELS).
-
-        Results do not depend on how the audio was cut, except for rounding in the last bits of float32.
-
-        Raises:
-            AudioError: `samples` has more than one dimension.
-        """
-        chunk = np.asarray(samples, dtype=np.float32)
-        if chunk.ndim != 1:
-            raise AudioError(
-                f"audio samples: found an array of shape {chunk.shape}, expected (n,); mix the channels to mono"
-            )
-        return energies(cut(SPACING, [self.held], [chunk])[0])
+    clip = np.asarray(samples, dtype=np.float32)
+    if clip.ndim != 1:
+        raise AudioError(
+            f"audio samples: found an array of shape {clip.shape}, expected (n,); mix the channels to mono"
+        )
+    return energies(cut(SPACING, [Unwindowed(SPACING)], [clip])[0])
 
 
 def energies(windows: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -58,15 +58,9 @@ SPACING = Spacing(WINDOW, row_end, rows_in)
 """The windows of the rows."""
 
 
-class Prosody:
-    """Prosody of a stream. Owns the samples its next window still needs."""
-
-    def __init__(self) -> None:
-        self.held = Unwindowed(SPACING)
-
-    def push(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Take samples, shape (n,), mono, 16 kHz; return the rows now complete, shape (m, 5), columns as `COLUMNS`."""
-        return analysed(cut(SPACING, [self.held], [samples])[0])
+def prosody(samples: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Prosody of a whole clip: samples, shape (n,), mono, 16 kHz, to rows, shape (m, 5), columns as `COLUMNS`."""
+    return analysed(cut(SPACING, [Unwindowed(SPACING)], [samples])[0])
 
 
 def analysed(windows: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import CancelledError
+from contextlib import suppress
 from typing import Any
 
 import grpc
@@ -147,7 +148,13 @@ class LegacyService:
 async def _ended(future: Any) -> None:
     """Wait for one of gRPC's own futures; cancelling the wait cancels it."""
     loop, ended = asyncio.get_running_loop(), asyncio.Event()
-    future.add_done_callback(lambda _: loop.call_soon_threadsafe(ended.set))
+
+    def wake(_: Any) -> None:
+        # Where a cancelled call ends late, the loop may be gone.
+        with suppress(RuntimeError):
+            loop.call_soon_threadsafe(ended.set)
+
+    future.add_done_callback(wake)
     try:
         await ended.wait()
     finally:
