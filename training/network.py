@@ -63,6 +63,24 @@ class Network(nn.Module):
         return torch.zeros(LAYERS, batch, self.hidden)
 
 
+def widened(state: dict[str, torch.Tensor], network: Network) -> dict[str, torch.Tensor]:
+    """The weights of a narrower network in a wider one, which then answers the same.
+
+    The new units listen to everything, as `network` was made, and nothing listens to them yet.
+
+    Source: Chen, Goodfellow and Shlens (2016), Net2Net: accelerating learning via knowledge transfer.
+    """
+    out = {name: value.clone() for name, value in network.state_dict().items()}
+    for name, old in state.items():
+        # A recurrent layer's tensors hold three gates one after the other; a bias has one column.
+        gates = 3 if name.startswith("gru") else 1
+        given = old.view(gates, len(old) // gates, -1)
+        new = out[name].view(gates, len(out[name]) // gates, -1)
+        new[:, : given.shape[1]] = 0
+        new[:, : given.shape[1], : given.shape[2]] = given
+    return out
+
+
 class Calibrated(nn.Module):
     """The shipped graph: the network, then the calibration that was fitted on held-out speech.
 

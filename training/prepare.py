@@ -58,6 +58,9 @@ class Prepared:
     starts: NDArray[np.int64]
     """Shape (clips + 1,): first step of each clip, and the end."""
 
+    weights: NDArray[np.float32]
+    """Shape (clips,), 0..1: how readily each is drawn in training."""
+
 
 def corpora(settings: Settings, split: str, source: str) -> list[str]:
     """Names of the corpora of a source that have clips in a split."""
@@ -161,7 +164,8 @@ def prepare(clips: Iterator[Clip], variants: int, seed: int, label: str) -> tupl
     if not lengths:
         return None
     starts = np.concatenate(([0], np.cumsum(lengths))).astype(np.int64)
-    return Prepared(np.concatenate(features), np.concatenate(targets), np.concatenate(ids), starts), seconds
+    weights = np.ones(len(lengths), np.float32)
+    return Prepared(np.concatenate(features), np.concatenate(targets), np.concatenate(ids), starts, weights), seconds
 
 
 def save(path: Path, prepared: Prepared) -> None:
@@ -186,7 +190,9 @@ def load_sets(settings: Settings, split: str, source: str) -> Prepared | None:
                 raise ValueError(
                     f"{path}: made for another list of parameters; delete it and run training.prepare again"
                 )
-            parts.append(Prepared(file["features"], file["targets"], file["classes"], file["starts"]))
+            weight = settings.human.weights.get(path.stem.removeprefix(f"{split}-{source}-"), 1.0)
+            weights = np.full(len(file["starts"]) - 1, weight, np.float32)
+            parts.append(Prepared(file["features"], file["targets"], file["classes"], file["starts"], weights))
     if not parts:
         return None
     before = np.cumsum([0] + [int(part.starts[-1]) for part in parts])
@@ -194,6 +200,7 @@ def load_sets(settings: Settings, split: str, source: str) -> Prepared | None:
     return Prepared(
         np.concatenate([part.features for part in parts]), np.concatenate([part.targets for part in parts]),
         np.concatenate([part.classes for part in parts]), np.concatenate([*starts, before[-1:]]).astype(np.int64),
+        np.concatenate([part.weights for part in parts]),
     )  # fmt: skip
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import tomllib
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -48,6 +49,9 @@ class Human:
 
     leave_out: tuple[str, ...] = ()
     """Corpora not used, for their licence."""
+
+    weights: Mapping[str, float] = field(default_factory=dict)
+    """Corpus -> how readily its speech is drawn in training, 0..1; the others have 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +135,7 @@ _T = TypeVar("_T")
 
 
 def _make(kind: type[_T], table: dict[str, Any], path: Path) -> _T:
-    names = {field.name for field in fields(kind)}  # type: ignore[arg-type]
+    names = {each.name for each in fields(kind)}  # type: ignore[arg-type]
     if set(table) - names:
         raise SettingsError(f"{path}: unknown key {sorted(set(table) - names)[0]!r} for {kind.__name__}")
     try:

@@ -1,9 +1,12 @@
 """Step 3: train the network.
 
     python -m training.train training/configs/base.toml
+    python -m torch.distributed.run --nproc-per-node 2 -m training.train training/configs/base.toml
 
-Goes on from `runs/NAME/last.pt` if it is there. Ctrl-C saves and stops. The weights that count are their running mean
-over the last thousand or so updates (`average` in the checkpoint).
+The second form shares each batch among processes of one thread, which takes two thirds of the time on two cores. Either
+goes on from `runs/NAME/last.pt` if it is there; weights of a narrower network are widened and trained as from the
+start. Ctrl-C saves and stops. The weights that count are their running mean over the last thousand or so updates
+(`average` in the checkpoint).
 """
 
 from __future__ import annotations
@@ -17,15 +20,18 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.distributed
 from numpy.typing import NDArray
 
 from facewave.providers.embedded.articulation import CLASSES, PARAMETERS
-from training.network import LOOK_AHEAD_STEPS, N_INPUTS, Network
+from training.network import LOOK_AHEAD_STEPS, N_INPUTS, Network, widened
 from training.noise import FeatureNoise
 from training.prepare import Prepared, load_sets
 from training.settings import Settings, load
 
 THREADS = 2
+"""Of a process that trains alone."""
+
 VELOCITY_WEIGHT, ACCELERATION_WEIGHT = 0.6, 0.2
 """Of the error of a curve's first and second difference, in units of their spread: without them lips tremble."""
 
@@ -72,6 +78,8 @@ class Batches:
         while need:
             at = int(self._rng.integers(prepared.starts[-1]))
             clip = int(np.searchsorted(prepared.starts, at, side="right")) - 1
+            if self._rng.random() >= prepared.weights[clip]:
+                continue
             first, last = int(prepared.starts[clip]), int(prepared.starts[clip + 1])
             if not spans and last - first > need:
                 first = min(at, last - need)
@@ -148,8 +156,47 @@ def validation_loss(network: Network, loss: Loss, prepared: Prepared) -> float:
     return float(loss(mouth, logits, targets, classes))
 
 
+class Together:
+    """The processes that train together; one where nobody started more."""
+
+    def __init__(self) -> None:
+        self.rank, self.size = 0, 1
+        if torch.distributed.is_torchelastic_launched():
+            torch.distributed.init_process_group("gloo")
+            self.rank, self.size = torch.distributed.get_rank(), torch.distributed.get_world_size()
+        torch.set_num_threads(THREADS if self.size == 1 else 1)
+
+    def say(self, line: str) -> None:
+        """Print, once."""
+        if self.rank == 0:
+            print(line, flush=True)
+
+    def mean_gradient(self, parameters: list[torch.nn.Parameter], stopped: bool) -> bool:
+        """Give all processes the mean of their gradients; whether anyone was told to stop."""
+        if self.size == 1:
+            return stopped
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        flat = torch.cat([*(gradient.flatten() for gradient in gradients), torch.tensor([float(stopped)])])
+        torch.distributed.all_reduce(flat)
+        parts = flat[:-1].div_(self.size).split([gradient.numel() for gradient in gradients])
+        for gradient, part in zip(gradients, parts, strict=True):
+            gradient.copy_(part.view_as(gradient))
+        return bool(flat[-1] > 0)
+
+
+def optimisers(network: Network, peak: float) -> list[torch.optim.Optimizer]:
+    """Muon for the large matrices, which gets further with as many updates; AdamW for biases and heads."""
+    matrices = [p for name, p in network.named_parameters() if p.ndim == 2 and name.startswith(("front", "gru"))]
+    chosen = {id(p) for p in matrices}
+    others = [p for p in network.parameters() if id(p) not in chosen]
+    return [
+        torch.optim.Muon(matrices, lr=peak, weight_decay=1e-3, adjust_lr_fn="match_rms_adamw"),
+        torch.optim.AdamW(others, lr=peak, weight_decay=1e-4, betas=(0.9, 0.98)),
+    ]
+
+
 def main(settings: Settings) -> None:
-    torch.set_num_threads(THREADS)
+    together = Together()
     torch.manual_seed(settings.seed)
     settings.run.mkdir(parents=True, exist_ok=True)
     checkpoint_path = settings.run / "last.pt"
@@ -158,47 +205,53 @@ def main(settings: Settings) -> None:
     loss = Loss(sets[0][0].targets)
     network = Network(settings.model.hidden, settings.model.front)
     average = Network(settings.model.hidden, settings.model.front)
-    optimiser = torch.optim.AdamW(
-        network.parameters(), lr=settings.train.learning_rate, weight_decay=1e-4, betas=(0.9, 0.98)
-    )
+    steppers = optimisers(network, settings.train.learning_rate)
     first = 0
-    if checkpoint_path.exists():
-        checkpoint = torch.load(checkpoint_path, weights_only=True)
-        network.load_state_dict(checkpoint["network"])
-        average.load_state_dict(checkpoint["average"])
-        optimiser.load_state_dict(checkpoint["optimiser"])
-        first = checkpoint["step"]
-        print(f"train: going on from step {first}", flush=True)
-    else:
+    checkpoint = torch.load(checkpoint_path, weights_only=True) if checkpoint_path.exists() else None
+    if checkpoint is None:
         some = np.concatenate([s.features[:: max(1, len(s.features) // 100_000)] for s, _ in sets]).astype(np.float32)
         network.mean.copy_(torch.from_numpy(some.mean(axis=0)))
         network.scale.copy_(torch.from_numpy(1 / (some.std(axis=0) + 1e-3)))
         average.load_state_dict(network.state_dict())
+    elif any(checkpoint["average"][name].shape != value.shape for name, value in network.state_dict().items()):
+        network.load_state_dict(widened(checkpoint["average"], network))
+        average.load_state_dict(network.state_dict())
+        together.say("train: widened the network of the checkpoint")
+    else:
+        network.load_state_dict(checkpoint["network"])
+        average.load_state_dict(checkpoint["average"])
+        for stepper, state in zip(steppers, checkpoint["optimisers"], strict=True):
+            stepper.load_state_dict(state)
+        first = checkpoint["step"]
+        together.say(f"train: going on from step {first}")
     # Seeded by the step too: a resumed run sees other batches than the ones it began with.
-    batches = Batches(sets, settings.train.batch, settings.train.length, settings.seed + first)
-    noise = FeatureNoise(settings.seed + first)
-    checks = {name: load_sets(settings, "val", name) for name in ("synthetic", "human")}
+    rows = settings.train.batch // together.size
+    seed = settings.seed + first + 1_000_000 * together.rank
+    batches = Batches(sets, rows, settings.train.length, seed)
+    noise = FeatureNoise(seed)
+    checks = {name: load_sets(settings, "val", name) for name in ("synthetic", "human") if together.rank == 0}
 
     def save(step: int) -> None:
         temporary = checkpoint_path.with_suffix(".tmp")
         torch.save({"network": network.state_dict(), "average": average.state_dict(),
-                    "optimiser": optimiser.state_dict(),
+                    "optimisers": [stepper.state_dict() for stepper in steppers],
                     "step": step}, temporary)  # fmt: skip
         temporary.replace(checkpoint_path)
 
-    state = network.start(settings.train.batch)
-    chance = torch.Generator().manual_seed(settings.seed + first)
-    stopped = False
+    parameters = list(network.parameters())
+    state = network.start(rows)
+    chance = torch.Generator().manual_seed(seed)
+    told = False
 
     def stop(*_: object) -> None:
-        nonlocal stopped
-        stopped = True
+        nonlocal told
+        told = True
 
     signal.signal(signal.SIGINT, stop)
     signal.signal(signal.SIGTERM, stop)
     running, saved_at, began = 0.0, time.monotonic(), time.monotonic()
     for step in range(first, settings.train.steps):
-        for group in optimiser.param_groups:
+        for group in (group for stepper in steppers for group in stepper.param_groups):
             group["lr"] = learning_rate(step, settings)
         features, targets, classes = batches.draw()
         n, steps, _ = features.shape
@@ -206,26 +259,30 @@ def main(settings: Settings) -> None:
         mouth, logits, state = network(heard, state * (torch.rand(n, generator=chance) < CARRY_ON)[:, None])
         state = state.detach()
         value = loss(mouth, logits, targets, classes)
-        optimiser.zero_grad(set_to_none=True)
+        network.zero_grad(set_to_none=True)
         value.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(network.parameters(), CLIP)
-        optimiser.step()
+        stopped = together.mean_gradient(parameters, told)
+        torch.nn.utils.clip_grad_norm_(parameters, CLIP)
+        for stepper in steppers:
+            stepper.step()
         keep = min(0.999, (step + 1) / (step + 10))
         with torch.no_grad():
-            for mean, now in zip(average.parameters(), network.parameters(), strict=True):
+            for mean, now in zip(average.parameters(), parameters, strict=True):
                 mean.lerp_(now, 1 - keep)
         running = value.item() if step == first else 0.98 * running + 0.02 * value.item()
         done = step + 1
-        if done % 100 == 0 or done == settings.train.steps:
-            rate = (done - first) / (time.monotonic() - began)
-            print(f"train {done}/{settings.train.steps} loss {running:.3f}, {rate:.2f} updates/s", flush=True)
-        if stopped or time.monotonic() - saved_at > settings.train.save_minutes * 60 or done == settings.train.steps:
-            save(done)
-            saved_at = time.monotonic()
-            shown = ", ".join(
-                f"{name} {validation_loss(average, loss, s):.3f}" for name, s in checks.items() if s is not None
-            )
-            print(f"train {done}: held-out loss {shown}", flush=True)
+        if together.rank == 0:
+            if done % 100 == 0 or done == settings.train.steps:
+                rate = (done - first) / (time.monotonic() - began)
+                together.say(f"train {done}/{settings.train.steps} loss {running:.3f}, {rate:.2f} updates/s")
+            due = time.monotonic() - saved_at > settings.train.save_minutes * 60
+            if stopped or due or done == settings.train.steps:
+                save(done)
+                saved_at = time.monotonic()
+                shown = ", ".join(
+                    f"{name} {validation_loss(average, loss, s):.3f}" for name, s in checks.items() if s is not None
+                )
+                together.say(f"train {done}: held-out loss {shown}")
         if stopped:
             sys.exit("train: stopped; the same command goes on from here")
 

@@ -20,7 +20,7 @@ pytest.importorskip("scipy", reason="training needs the extra `train`: pip insta
 from facewave.providers.embedded.articulation import CLASSES, PARAMETERS, lip_gap, to_blendshapes  # noqa: E402
 from facewave.providers.embedded.transcript.coarticulation import classes, curves, rules  # noqa: E402
 from training import gru  # noqa: E402
-from training.network import Calibrated, Network  # noqa: E402
+from training.network import Calibrated, Network, widened  # noqa: E402
 from training.score import judge, scores  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -102,6 +102,18 @@ def test_fast_gru_has_the_values_and_gradients_of_torch() -> None:
         torch.testing.assert_close(ours, theirs)
 
 
+def test_a_widened_network_answers_the_same() -> None:
+    torch.manual_seed(0)
+    narrow, wide = Network(6, 5), Network(9, 8)
+    narrow.mean.normal_()
+    wide.load_state_dict(widened(narrow.state_dict(), wide))
+    features = torch.randn(2, 7, 128)
+    with torch.no_grad():
+        expected, found = (each(features, each.start(2))[:2] for each in (narrow, wide))
+    for theirs, ours in zip(expected, found, strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
 def test_calibration_rests_in_silence_and_keeps_the_range() -> None:
     model = Calibrated(Network(4, 4))
     phones = torch.zeros(1, 2, len(CLASSES))
@@ -161,3 +173,17 @@ def test_tiny_configuration_end_to_end(tmp_path: Path) -> None:
     before = (out / "last.pt").stat().st_mtime_ns
     run()  # everything is there already: nothing is made or trained again
     assert (out / "last.pt").stat().st_mtime_ns == before
+
+    # Two processes widen the network and train it on.
+    text = (ROOT / "training" / "configs" / "tiny.toml").read_text("utf8")
+    (tmp_path / "tiny.toml").write_text(text.replace("hidden = 24", "hidden = 32").replace("steps = 40", "steps = 4"))
+    together = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "training.train"]
+    done = subprocess.run(
+        [sys.executable, *together, str(tmp_path / "tiny.toml")],
+        cwd=ROOT, env=environment | {"PYTHONPATH": f"src{os.pathsep}."}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("widened the network") == 1
+    checkpoint = torch.load(out / "last.pt", weights_only=True)
+    assert checkpoint["step"] == 4
+    assert checkpoint["average"]["gru.weight_hh_l0"].shape == (96, 32)

@@ -72,7 +72,7 @@ def log_mel(samples: NDArray[np.float32]) -> NDArray[np.float32]:
         raise AudioError(
             f"audio samples: found an array of shape {clip.shape}, expected (n,); mix the channels to mono"
         )
-    return energies(cut(SPACING, [Unwindowed(SPACING)], [clip])[0])
+    return energies(cut([Unwindowed(SPACING)], [clip])[0][0])
 
 
 def energies(windows: NDArray[np.float32]) -> NDArray[np.float32]:

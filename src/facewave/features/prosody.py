@@ -33,7 +33,11 @@ COLUMNS: tuple[str, ...] = ("level_db", "f0_hz", "voicing", "noise_share", "tilt
 LEVEL, F0, VOICING, NOISE, TILT = range(len(COLUMNS))
 
 _N_FFT = 1024  # WINDOW and the longest lag together stay below it, so that lags do not wrap around.
-_SHORTEST, _LONGEST = int(SAMPLE_RATE / MAX_F0_HZ), int(SAMPLE_RATE / MIN_F0_HZ)
+_LAG_HZ = SAMPLE_RATE // 2
+"""Lags a second. Periods are looked for below 4 kHz, where voices have theirs, at half the cost."""
+
+_LAG_FFT = _N_FFT * _LAG_HZ // SAMPLE_RATE
+_SHORTEST, _LONGEST = int(_LAG_HZ / MAX_F0_HZ), int(_LAG_HZ / MIN_F0_HZ)
 _VOICED = 0.5
 """Periodicity from which a frame counts as voiced: noise stays below, breathy vowels above."""
 
@@ -60,7 +64,7 @@ SPACING = Spacing(WINDOW, row_end, rows_in)
 
 def prosody(samples: NDArray[np.float32]) -> NDArray[np.float32]:
     """Prosody of a whole clip: samples, shape (n,), mono, 16 kHz, to rows, shape (m, 5), columns as `COLUMNS`."""
-    return analysed(cut(SPACING, [Unwindowed(SPACING)], [samples])[0])
+    return analysed(cut([Unwindowed(SPACING)], [samples])[0][0])
 
 
 def analysed(windows: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -72,10 +76,11 @@ def analysed(windows: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 _TAPER = np.hanning(WINDOW).astype(np.float32)
-# Below 1 kHz, above 4 kHz; as slices, because a mask copies.
+# Below 1 kHz, above 4 kHz, and where periods are looked for; as slices, because a mask copies.
 _LOW, _HIGH = slice(0, 1000 * _N_FFT // SAMPLE_RATE), slice(4000 * _N_FFT // SAMPLE_RATE + 1, None)
+_PERIODIC = slice(0, _LAG_FFT // 2 + 1)
 # What tapering alone does to a perfectly periodic signal; dividing by it makes its periodicity 1 at every lag.
-_TAPER_SHARE = np.fft.irfft(np.abs(np.fft.rfft(_TAPER, _N_FFT)) ** 2)[: _LONGEST + 2]
+_TAPER_SHARE = np.fft.irfft(np.abs(np.fft.rfft(_TAPER, _N_FFT)[_PERIODIC]) ** 2)[: _LONGEST + 2]
 _TAPER_SHARE = (_TAPER_SHARE / _TAPER_SHARE[0]).astype(np.float32)
 
 
@@ -92,16 +97,16 @@ def _analysed(windows: NDArray[np.float32]) -> NDArray[np.float32]:
     noise = power[:, _HIGH].sum(axis=1) / total
     low = power[:, _LOW].sum(axis=1)
     tilt = 10 * np.log10((np.maximum(total - low, 0) + _TINY) / (low + _TINY))
-    correlation = np.fft.irfft(power, axis=1)[:, : _LONGEST + 2]
+    correlation = np.fft.irfft(power[:, _PERIODIC], axis=1)[:, : _LONGEST + 2]
     periodicity = np.asarray(correlation / (correlation[:, :1] + _TINY) / np.maximum(_TAPER_SHARE, 0.05), np.float32)
     lag, strength = _period(periodicity)
     voiced = (strength > _VOICED) & (level > SILENCE_DB)
-    f0 = np.where(voiced, SAMPLE_RATE / np.maximum(lag, 1), 0)
+    f0 = np.where(voiced, _LAG_HZ / np.maximum(lag, 1), 0)
     return np.stack([level, f0, np.clip(strength, 0, 1), noise, tilt], axis=1).astype(np.float32)
 
 
 def _period(periodicity: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Best lag in samples, refined by a parabola, and its strength; each shape (m,)."""
+    """Best lag, refined by a parabola, and its strength; each shape (m,)."""
     inside = periodicity[:, _SHORTEST : _LONGEST + 1]
     peak = np.zeros_like(inside, bool)
     peak[:, 1:-1] = (inside[:, 1:-1] >= inside[:, :-2]) & (inside[:, 1:-1] > inside[:, 2:])

@@ -35,47 +35,58 @@ class Spacing:
 class Unwindowed:
     """What the next windows of one stream still need."""
 
-    def __init__(self, spacing: Spacing) -> None:
-        self.samples = np.zeros(spacing.length, np.float32)
-        """The last samples received."""
+    def __init__(self, *spacings: Spacing) -> None:
+        """Args: one or several ways to cut the same samples."""
+        self.spacings = spacings
+        self.samples = np.zeros(max(spacing.length for spacing in spacings), np.float32)
+        """The last samples received, as many as the longest window has: the next windows end after them."""
         self.received = 0
         """Samples received so far."""
-        self.emitted = 0
-        """Windows cut so far."""
+        self.emitted = [0] * len(spacings)
+        """Windows cut so far, in the order of the spacings."""
 
 
 def cut(
-    spacing: Spacing, streams: Sequence[Unwindowed], chunks: Sequence[NDArray[np.float32]]
-) -> tuple[NDArray[np.float32], list[int]]:
-    """Take a chunk of samples, shape (n,), for each stream.
+    streams: Sequence[Unwindowed], chunks: Sequence[NDArray[np.float32]]
+) -> list[tuple[NDArray[np.float32], list[int]]]:
+    """Take a chunk of samples, shape (n,), for each stream; all streams have the same spacings, one at least.
 
     Returns:
-        The windows now complete, stream after stream, shape (m, length), and how many each stream has.
+        For each spacing the windows now complete, stream after stream, shape (m, length), and how many each stream has.
     """
+    spacings = streams[0].spacings
     parts: list[NDArray[np.float32]] = []
-    counts, shifts, spans = [], [], []
-    base = windows = 0
+    counts: list[list[int]] = [[] for _ in spacings]
+    places: list[list[tuple[int, int]]] = [[] for _ in spacings]
+    stops = []
+    stop = 0
+    windows = [0] * len(spacings)
     for stream, chunk in zip(streams, chunks, strict=True):
-        held = stream.samples
-        parts += (held, chunk)
-        # From a sample's number in its stream to its place among all samples here.
-        shift = base - (stream.received - len(held))
+        parts += (stream.samples, chunk)
         stream.received += len(chunk)
-        ready = spacing.ready(stream.received)
-        counts.append(ready - stream.emitted)
-        # Likewise from a window's number to its row.
-        shifts.append((shift - spacing.length, windows - stream.emitted))
-        windows += ready - stream.emitted
-        stream.emitted = ready
-        stop = base + len(held) + len(chunk)
-        # The next window starts where it must, and its end has not been received.
-        spans.append((max(base, spacing.end(ready) - spacing.length + shift), stop))
-        base = stop
-    samples = np.concatenate(parts) if parts else np.empty(0, np.float32)
-    for stream, (start, stop) in zip(streams, spans, strict=True):
-        stream.samples = samples[start:stop].copy()
-    if not windows:
-        return np.empty((0, spacing.length), np.float32), counts
-    shift, row = np.repeat(np.array(shifts, np.int64), counts, axis=0).T
-    starts = spacing.end(np.arange(windows, dtype=np.int64) - row) + shift
-    return sliding_window_view(samples, spacing.length)[starts], counts
+        stop += len(stream.samples) + len(chunk)
+        stops.append(stop)
+        for i, spacing in enumerate(spacings):
+            ready = spacing.ready(stream.received)
+            new = ready - stream.emitted[i]
+            # From a sample's number in its stream to its place among all samples here; from a window's to its row.
+            places[i].append((stop - stream.received - spacing.length, windows[i] - stream.emitted[i]))
+            counts[i].append(new)
+            windows[i] += new
+            stream.emitted[i] = ready
+    samples = np.concatenate(parts)
+    for stream, stop in zip(streams, stops, strict=True):
+        stream.samples = samples[stop - len(stream.samples) : stop].copy()
+    return [
+        (_gathered(samples, spacing, place, count), count)
+        for spacing, place, count in zip(spacings, places, counts, strict=True)
+    ]
+
+
+def _gathered(
+    samples: NDArray[np.float32], spacing: Spacing, places: Sequence[tuple[int, int]], counts: Sequence[int]
+) -> NDArray[np.float32]:
+    """The windows, shape (m, length), given where the samples and the rows of each stream lie."""
+    shift, row = np.repeat(np.array(places, np.int64), counts, axis=0).T
+    starts = spacing.end(np.arange(len(row), dtype=np.int64) - row) + shift
+    return np.asarray(sliding_window_view(samples, spacing.length)[starts])

@@ -24,8 +24,8 @@ from .clip import Clip
 
 logger = logging.getLogger("facewave.server")
 
-TICK_S, TICK_PER_STREAM_S, MAX_TICK_S = 0.005, 0.0005, 0.05
-"""Shortest time between two batches: a little, more with every open stream, never more than 1.5 frames. It adds at most
+TICK_S, TICK_PER_STREAM_S, MAX_TICK_S = 0.01, 0.001, 0.066
+"""Shortest time between two batches: a little, more with every open stream, never more than two frames. It adds at most
 this to a frame's delay, and saves most of what each turn of a stream costs."""
 
 MUCH_S = 0.1

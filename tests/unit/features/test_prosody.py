@@ -51,6 +51,6 @@ def test_chunks_do_not_matter(sizes: list[int], n: int) -> None:
     assert whole.shape == (n * 60 // 16000, len(COLUMNS))
     held, out, at = Unwindowed(SPACING), [], 0
     for size in [*sizes, n]:
-        out.append(analysed(cut(SPACING, [held], [samples[at : at + size]])[0]))
+        out.append(analysed(cut([held], [samples[at : at + size]])[0][0]))
         at = min(n, at + size)
     np.testing.assert_allclose(np.concatenate(out), whole, rtol=1e-3, atol=1e-3)

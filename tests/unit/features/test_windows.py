@@ -17,28 +17,27 @@ def by_hand(spacing: Spacing, samples: NDArray[np.float32]) -> NDArray[np.float3
     return np.array([padded[end : end + spacing.length] for end in ends], np.float32).reshape(-1, spacing.length)
 
 
+SPACINGS = (log_mel.SPACING, prosody.SPACING)
+
+
 @given(
-    st.sampled_from([log_mel.SPACING, prosody.SPACING]),
+    st.sampled_from([SPACINGS, SPACINGS[:1], SPACINGS[::-1]]),
     st.lists(st.lists(st.integers(0, 900), min_size=3, max_size=3), min_size=1, max_size=5),
 )
 @settings(deadline=None, max_examples=60)
-def test_many_streams_in_any_chunks(spacing: Spacing, sizes: list[list[int]]) -> None:
+def test_many_streams_in_any_chunks(spacings: tuple[Spacing, ...], sizes: list[list[int]]) -> None:
     clips = [np.random.default_rng(i).standard_normal(sum(size)).astype(np.float32) for i, size in enumerate(sizes)]
-    streams = [Unwindowed(spacing) for _ in clips]
-    got: list[list[NDArray[np.float32]]] = [[] for _ in clips]
+    streams = [Unwindowed(*spacings) for _ in clips]
+    got: list[list[list[NDArray[np.float32]]]] = [[[] for _ in spacings] for _ in clips]
     for turn in range(3):
         chunks = [clip[sum(size[:turn]) : sum(size[: turn + 1])] for clip, size in zip(clips, sizes, strict=True)]
-        windows, counts = cut(spacing, streams, chunks)
-        assert len(windows) == sum(counts)
-        for own, part in zip(got, np.split(windows, np.cumsum(counts)[:-1]), strict=True):
-            own.append(part)
+        for i, (windows, counts) in enumerate(cut(streams, chunks)):
+            assert len(windows) == sum(counts)
+            for own, part in zip(got, np.split(windows, np.cumsum(counts)[:-1]), strict=True):
+                own[i].append(part)
     for stream, clip, own in zip(streams, clips, got, strict=True):
-        assert_array_equal(np.concatenate(own), by_hand(spacing, clip))
-        assert (stream.received, stream.emitted) == (len(clip), spacing.ready(len(clip)))
-        assert len(stream.samples) <= spacing.length
-
-
-def test_no_streams() -> None:
-    windows, counts = cut(prosody.SPACING, [], [])
-    assert windows.shape == (0, prosody.WINDOW)
-    assert counts == []
+        for spacing, parts in zip(spacings, own, strict=True):
+            assert_array_equal(np.concatenate(parts), by_hand(spacing, clip))
+        assert stream.received == len(clip)
+        assert stream.emitted == [spacing.ready(len(clip)) for spacing in spacings]
+        assert len(stream.samples) == max(spacing.length for spacing in spacings)

@@ -220,11 +220,11 @@ def _hear(sessions: Sequence[EmbeddedSession]) -> bool:
     waiting = [(session, audio) for session in sessions if (audio := session.take_audio(_SAMPLES_PER_RUN)) is not None]
     if not waiting:
         return False
-    given, chunks = [session for session, _ in waiting], [audio for _, audio in waiting]
-    windows, mel_counts = cut(log_mel.SPACING, [session.mel_samples for session in given], chunks)
-    features = log_mel.energies(windows)
-    windows, tone_counts = cut(prosody.SPACING, [session.prosody_samples for session in given], chunks)
-    tones = prosody.analysed(windows)
+    given = [session for session, _ in waiting]
+    (windows, mel_counts), (longer, tone_counts) = cut(
+        [session.samples for session in given], [audio for _, audio in waiting]
+    )
+    features, tones = log_mel.energies(windows), prosody.analysed(longer)
     mel = tone = 0
     for session, n_mel, n_tone in zip(given, mel_counts, tone_counts, strict=True):
         session.hear(features[mel : mel + n_mel], tones[tone : tone + n_tone])

@@ -38,7 +38,7 @@ class EmbeddedSession:
         self._provider = provider
         self._settings = settings
         self._fps = fps
-        self.mel_samples, self.prosody_samples = Unwindowed(log_mel.SPACING), Unwindowed(prosodic.SPACING)
+        self.samples = Unwindowed(log_mel.SPACING, prosodic.SPACING)
         """What the next energies and the next prosody still need of the audio."""
         self._unheard: list[NDArray[np.float32]] = []
         self._features = np.empty((0, log_mel.N_MELS), np.float32)
@@ -140,8 +140,8 @@ class EmbeddedSession:
 
     def hear(self, features: NDArray[np.float32], prosody: NDArray[np.float32]) -> None:
         """Take back its energies, shape (m, 64), and its prosody, shape (n, 5)."""
-        self._features = np.concatenate([self._features, features])
-        self._heard = np.concatenate([self._heard, prosody])
+        self._features = np.concatenate([self._features, features]) if len(self._features) else features
+        self._heard = np.concatenate([self._heard, prosody]) if len(self._heard) else prosody
 
     def _keep(self, samples: NDArray[np.float32]) -> None:
         self._unheard.append(samples)
@@ -156,12 +156,13 @@ class EmbeddedSession:
     def take_features(self, steps: int) -> NDArray[np.float32]:
         """Hand over the features of the next steps, shape (steps, 128)."""
         count = steps * _FEATURES_PER_STEP
-        taken, self._features = self._features[:count], self._features[count:]
+        # Copied, because a view would keep what was made for all streams together.
+        taken, self._features = self._features[:count], self._features[count:].copy()
         return taken.reshape(steps, _FEATURES_PER_STEP * log_mel.N_MELS)
 
     def take_output(self, rows: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Network output, shape (steps, 12 + 24), from the first moment of the audio on, and the steps' prosody."""
-        prosody, self._heard = self._heard[: len(rows)], self._heard[len(rows) :]
+        prosody, self._heard = self._heard[: len(rows)], self._heard[len(rows) :].copy()
         before = min(self._skip, len(rows))
         self._skip -= before
         rows, prosody = rows[before:], prosody[before:]
