@@ -3,9 +3,9 @@
     python -m training.calibrate training/configs/base.toml
 
 Squared error makes curves too small where the sound is unclear, closures above all. For each head this step chooses,
-on the validation speech (recorded speech where there is some): a gain for each curve that restores its spread; for
-closures and labiodentals, gain, offset and how much to trust the phone classes, so that as many as possible are shown
-while false ones stay rare. Writes `runs/NAME/calibrated.pt`."""
+on the validation speech (recorded speech where there is some, and the corpora that `human.calibrate` names): a gain for
+each curve that restores its spread; for closures and labiodentals, gain, offset and how much to trust the phone
+classes, so that as many as possible are shown while false ones stay rare. Writes `runs/NAME/calibrated.pt`."""
 
 from __future__ import annotations
 
@@ -38,6 +38,9 @@ REST = (0.8, 0.98)
 """Probabilities of silence at which the mouth begins to rest, and rests fully."""
 
 MAX_CLIPS = 700
+MAX_FLUENT = 30
+"""Clips of each corpus of `human.calibrate`."""
+
 EVIDENCE = (0.0, 0.25, 0.5, 0.75, 1.0)
 OFFSETS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
 GAINS = (1.0, 1.25, 1.5, 2.0, 2.5, 3.5)
@@ -162,8 +165,8 @@ class _Joined:
 
 
 def _worth(recall: float, precision: float, excess: float, jitter: float) -> float:
-    """Recall counts most; every false percent beyond what is allowed costs five of recall, and trembling costs too."""
-    worth = np.nan_to_num(recall) + 0.6 * np.nan_to_num(precision) - 5 * max(0.0, float(np.nan_to_num(excess)))
+    """Recall and precision count alike; each false percent beyond what is allowed costs five; trembling costs too."""
+    worth = np.nan_to_num(recall) + np.nan_to_num(precision) - 5 * max(0.0, float(np.nan_to_num(excess)))
     return float(worth - 0.025 * jitter)
 
 
@@ -188,6 +191,11 @@ def main(settings: Settings) -> None:
         chosen = clips[:: max(1, len(clips) // MAX_CLIPS)]
         heard += list(islice(hear(network, iter(chosen)), MAX_CLIPS))
         print(f"calibrate: {len(chosen)} {name} clips", flush=True)
+    for corpus in settings.human.calibrate:
+        clips = list(human(settings, "train", corpus))
+        chosen = clips[:: max(1, len(clips) // MAX_FLUENT)][:MAX_FLUENT]
+        heard += list(hear(network, iter(chosen)))
+        print(f"calibrate: {len(chosen)} clips of {corpus}", flush=True)
     fit(model, heard)
     for head, ahead in enumerate(LOOK_AHEAD_STEPS):
         found = scores(judged(heard, model, head))

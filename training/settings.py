@@ -53,6 +53,9 @@ class Human:
     weights: Mapping[str, float] = field(default_factory=dict)
     """Corpus -> how readily its speech is drawn in training, 0..1; the others have 1."""
 
+    calibrate: tuple[str, ...] = ()
+    """Corpora whose training clips take part in the calibration: fluent speech, which validation may lack."""
+
 
 @dataclass(frozen=True, slots=True)
 class Model:
@@ -121,6 +124,10 @@ def load(path: Path) -> Settings:
         human["alignments"] = ROOT / human["alignments"]
         human["speech"] = Path(os.environ.get("FACEWAVE_SPEECH") or ROOT / human["speech"])
         human["leave_out"] = tuple(human.get("leave_out", ()))
+        human["calibrate"] = tuple(human.get("calibrate", ()))
+        for corpus, weight in human.get("weights", {}).items():
+            if not 0 <= weight <= 1:
+                raise SettingsError(f"{path}: human.weights.{corpus}: found {weight}, expected 0 to 1")
         return Settings(
             name=path.stem, path=path, seed=int(table["seed"]), data=data,
             run=data.parent / "runs" / path.stem if table.get("folder") else ROOT / "training" / "runs" / path.stem,

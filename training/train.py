@@ -195,6 +195,37 @@ def optimisers(network: Network, peak: float) -> list[torch.optim.Optimizer]:
     ]
 
 
+def restored(
+    path: Path, network: Network, average: Network, steppers: list[torch.optim.Optimizer], together: Together
+) -> int | None:
+    """Take up the checkpoint; how many updates are done, None where there is no checkpoint.
+
+    Raises:
+        ValueError: The checkpoint's network is larger than this one.
+    """
+    if not path.exists():
+        return None
+    checkpoint = torch.load(path, weights_only=True)
+    had, has = (len(state["front.weight"]) for state in (checkpoint["average"], network.state_dict()))
+    held, holds = (state["gru.weight_hh_l0"].shape[1] for state in (checkpoint["average"], network.state_dict()))
+    if had > has or held > holds:
+        raise ValueError(
+            f"{path}: found a network of front {had} and hidden {held}, the configuration asks for {has} and {holds}; "
+            "raise model.front and model.hidden, or move the file away"
+        )
+    if had < has or held < holds:
+        network.load_state_dict(widened(checkpoint["average"], network))
+        average.load_state_dict(network.state_dict())
+        together.say("train: widened the network of the checkpoint")
+        return 0
+    network.load_state_dict(checkpoint["network"])
+    average.load_state_dict(checkpoint["average"])
+    for stepper, state in zip(steppers, checkpoint["optimisers"], strict=True):
+        stepper.load_state_dict(state)
+    together.say(f"train: going on from step {checkpoint['step']}")
+    return int(checkpoint["step"])
+
+
 def main(settings: Settings) -> None:
     together = Together()
     torch.manual_seed(settings.seed)
@@ -206,24 +237,13 @@ def main(settings: Settings) -> None:
     network = Network(settings.model.hidden, settings.model.front)
     average = Network(settings.model.hidden, settings.model.front)
     steppers = optimisers(network, settings.train.learning_rate)
-    first = 0
-    checkpoint = torch.load(checkpoint_path, weights_only=True) if checkpoint_path.exists() else None
-    if checkpoint is None:
+    first = restored(checkpoint_path, network, average, steppers, together)
+    if first is None:
         some = np.concatenate([s.features[:: max(1, len(s.features) // 100_000)] for s, _ in sets]).astype(np.float32)
         network.mean.copy_(torch.from_numpy(some.mean(axis=0)))
         network.scale.copy_(torch.from_numpy(1 / (some.std(axis=0) + 1e-3)))
         average.load_state_dict(network.state_dict())
-    elif any(checkpoint["average"][name].shape != value.shape for name, value in network.state_dict().items()):
-        network.load_state_dict(widened(checkpoint["average"], network))
-        average.load_state_dict(network.state_dict())
-        together.say("train: widened the network of the checkpoint")
-    else:
-        network.load_state_dict(checkpoint["network"])
-        average.load_state_dict(checkpoint["average"])
-        for stepper, state in zip(steppers, checkpoint["optimisers"], strict=True):
-            stepper.load_state_dict(state)
-        first = checkpoint["step"]
-        together.say(f"train: going on from step {first}")
+        first = 0
     # Seeded by the step too: a resumed run sees other batches than the ones it began with.
     rows = settings.train.batch // together.size
     seed = settings.seed + first + 1_000_000 * together.rank
