@@ -34,6 +34,9 @@ MUCH_S = 0.1
 TURN_S = 1.0
 """Seconds of audio one stream may contribute to a batch, so that a long clip does not hold up the others."""
 
+FIRST_TURN_S = 0.2
+"""The same until it has shown a frame: those that wait for their first one with it wait less."""
+
 _Result = TypeVar("_Result")
 
 
@@ -227,7 +230,7 @@ def _wake(waiter: asyncio.Future[None]) -> None:
 
 
 def _feed(clip: Clip) -> None:
-    given = clip.next_input(TURN_S)
+    given = clip.next_input(TURN_S if clip.frames else FIRST_TURN_S)
     session = clip.session
     session.feed(given.samples, given.track)  # type: ignore[attr-defined]
     if given.last:
