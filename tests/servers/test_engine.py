@@ -21,7 +21,7 @@ from . import serving as s
 from .loudness import BatchLoudnessProvider, FedLoudnessSession
 
 RATE = 16_000
-ENOUGH, LITTLE = s.speech(0.5), s.speech(0.02)  # For frames, and for none: the look-ahead is 50 ms.
+ENOUGH, LITTLE = s.speech(0.2), s.speech(0.02)  # For frames, and for none: the look-ahead is 50 ms.
 
 
 def on_a_loop(test: Callable[..., Coroutine[object, object, None]]) -> Callable[..., None]:
@@ -114,6 +114,22 @@ async def test_new_streams_go_before_all_others() -> None:
         provider.gate.release(100)
         await batches(provider, 3)
     assert provider.entered[:3] == [{old.session}, {new.session, newer.session}, {other.session}]
+
+
+@on_a_loop
+async def test_a_new_streams_first_turn_is_short() -> None:
+    provider = GatedProvider()
+    async with running(provider) as engine:
+        new, other = Stream(engine, provider), Stream(engine, provider)
+        new.give(s.speech(0.5))
+        await batches(provider, 1)
+        assert new.clip.waiting_s == pytest.approx(0.5 - engine_module.FIRST_TURN_S)
+        other.give(ENOUGH)
+        provider.gate.release()
+        await batches(provider, 2)
+        assert new.clip.frames
+        assert new.clip.waiting_s == 0
+    assert other.session in provider.entered[1]
 
 
 @on_a_loop
