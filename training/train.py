@@ -3,10 +3,10 @@
     python -m training.train training/configs/base.toml
     python -m torch.distributed.run --nproc-per-node 2 -m training.train training/configs/base.toml
 
-The second form shares each batch among processes of one thread, which takes two thirds of the time on two cores. Either
-goes on from `runs/NAME/last.pt` if it is there; weights of a narrower network are widened and trained as from the
-start. Ctrl-C saves and stops. The weights that count are their running mean over the last thousand or so updates
-(`average` in the checkpoint).
+The second form shares each batch among processes of one thread, which takes about three quarters of the time on two
+cores. Either goes on from `runs/NAME/last.pt` if it is there; weights of a narrower network are widened and trained as
+from the start. Ctrl-C saves and stops. The weights that count are their running mean over the last thousand or so
+updates (`average` in the checkpoint).
 """
 
 from __future__ import annotations

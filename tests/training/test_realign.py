@@ -63,6 +63,16 @@ def test_a_second_alignment_far_from_the_first_is_not_taken(aligner: HeadAligner
     assert "moved by 0." in reason
 
 
+def test_a_second_alignment_that_does_not_sound_like_its_phones_is_not_taken(
+    aligner: HeadAligner, phones: list[Phone]
+) -> None:
+    samples, _ = sf.read(DATA / "demo.wav", dtype="float32")
+    wrong = [(start, end, symbol if symbol == SIL else "s") for start, end, symbol in phones]
+    kept, reason = second(aligner, samples, wrong)
+    assert kept == wrong
+    assert reason.startswith("score")
+
+
 def test_keeps_the_first_table(tmp_path: Path, phones: list[Phone]) -> None:
     speech, out = tmp_path / "speech", tmp_path / "out"
     speech.mkdir()
