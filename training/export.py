@@ -4,7 +4,7 @@
 
 The graph is built operator by operator, so that no exporter of any version decides what is in it: normalisation folded
 into the first layer, two GRU operators whose state goes in and comes out, the heads, the calibration. It is then run
-beside the PyTorch network on real speech; the file is only put in place if both agree, and if feeding it piece by piece
+beside the PyTorch network; the file is only put in place if both agree, and if feeding it piece by piece
 gives what feeding it at once gives.
 """
 

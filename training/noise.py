@@ -63,7 +63,7 @@ class FeatureNoise:
         return torch.nn.functional.interpolate(points, N_MELS, mode="linear", align_corners=True)
 
     def _noise(self, n: int, frames: int) -> torch.Tensor:
-        """Power of coloured noise for unit speech power; half of the clips stay clean."""
+        """Power of coloured noise for unit speech power, 3 to 30 dB below it; a third of the clips stay clean."""
         slope = torch.linspace(0, 1, N_MELS)[None] * self._uniform(n, -9, 1.5)[:, None]
         ripple = torch.nn.functional.interpolate(
             torch.randn((n, 1, 9), generator=self._random), N_MELS, mode="linear", align_corners=True
@@ -72,7 +72,7 @@ class FeatureNoise:
         shape = shape / shape.mean(dim=1, keepdim=True)
         wobble = torch.randn((n, frames, N_MELS), generator=self._random) * self._spread
         wobble = 0.7 * (wobble + wobble.roll(1, 1))  # windows overlap, so neighbours are alike
-        snr = 10 ** (-self._uniform(n, 0.3, 4.0)) * (self._uniform(n) < 0.6)
+        snr = 10 ** (-self._uniform(n, 0.3, 3.0)) * (self._uniform(n) < 0.65)
         return (shape * snr[:, None])[:, None, :] * (wobble - 0.5 * self._spread.square()).exp()
 
     def _dulled(self, power: torch.Tensor) -> torch.Tensor:

@@ -44,7 +44,8 @@ RARE_WEIGHT = 3.0
 
 SPEECH_CLASS_WEIGHT = {"fv": 2.0, "pb": 1.5, "m": 1.5, "th": 1.5}
 CARRY_ON = 0.7
-"""Part of the sequences that begin with the state another one ended in, as in a stream that has run for long."""
+"""Part of the sequences that begin with the state another one ended in, as in a stream that has run for long; the
+others begin a clip."""
 
 WARM_UP = 200
 CLIP = 1.0
@@ -61,9 +62,14 @@ class Batches:
         self._length = length
         self._rng = np.random.default_rng(seed)
 
-    def draw(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Features (batch, length, 128), targets (batch, length, 12), classes (batch, length)."""
-        rows = [self._row(prepared) for prepared, n in self._sets for _ in range(n)]
+    def draw(self, fresh: NDArray[np.bool_]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Features (batch, length, 128), targets (batch, length, 12), classes (batch, length).
+
+        Args:
+            fresh: Shape (batch,): rows that begin where a clip begins, as a stream does.
+        """
+        source = [prepared for prepared, n in self._sets for _ in range(n)]
+        rows = [self._row(prepared, bool(new)) for prepared, new in zip(source, fresh, strict=True)]
         features, targets, classes = (np.stack(part) for part in zip(*rows, strict=True))
         return (
             torch.from_numpy(features.astype(np.float32)),
@@ -71,8 +77,8 @@ class Batches:
             torch.from_numpy(classes.astype(np.int64)),
         )
 
-    def _row(self, prepared: Prepared) -> tuple[NDArray[Any], ...]:
-        """Clips drawn by length, joined until the row is full; the first from a random place."""
+    def _row(self, prepared: Prepared, fresh: bool) -> tuple[NDArray[Any], ...]:
+        """Clips drawn by length, joined until the row is full; the first from a random place unless `fresh`."""
         spans: list[tuple[int, int]] = []
         need = self._length
         while need:
@@ -81,7 +87,7 @@ class Batches:
             if self._rng.random() >= prepared.weights[clip]:
                 continue
             first, last = int(prepared.starts[clip]), int(prepared.starts[clip + 1])
-            if not spans and last - first > need:
+            if not spans and not fresh and last - first > need:
                 first = min(at, last - need)
             last = min(last, first + need)
             spans.append((first, last))
@@ -178,7 +184,7 @@ class Together:
         gradients = [p.grad for p in parameters if p.grad is not None]
         flat = torch.cat([*(gradient.flatten() for gradient in gradients), torch.tensor([float(stopped)])])
         torch.distributed.all_reduce(flat)
-        parts = flat[:-1].div_(self.size).split([gradient.numel() for gradient in gradients])
+        parts = torch.split(flat[:-1].div_(self.size), [gradient.numel() for gradient in gradients])
         for gradient, part in zip(gradients, parts, strict=True):
             gradient.copy_(part.view_as(gradient))
         return bool(flat[-1] > 0)
@@ -273,10 +279,11 @@ def main(settings: Settings) -> None:
     for step in range(first, settings.train.steps):
         for group in (group for stepper in steppers for group in stepper.param_groups):
             group["lr"] = learning_rate(step, settings)
-        features, targets, classes = batches.draw()
+        carried = torch.rand(rows, generator=chance) < CARRY_ON
+        features, targets, classes = batches.draw(~carried.numpy())
         n, steps, _ = features.shape
         heard = noise(features.reshape(n, 2 * steps, -1)).reshape(n, steps, -1)
-        mouth, logits, state = network(heard, state * (torch.rand(n, generator=chance) < CARRY_ON)[:, None])
+        mouth, logits, state = network(heard, state * carried[:, None])
         state = state.detach()
         value = loss(mouth, logits, targets, classes)
         network.zero_grad(set_to_none=True)

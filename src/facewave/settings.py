@@ -24,8 +24,8 @@ _Settings = TypeVar("_Settings", bound="DataclassInstance")
 
 CONFIG_FILE = "facewave.toml"
 _PREFIX = "FACEWAVE_"
-_LOCATIONS = ("CONFIG", "SHARED", "GOLDEN")
-"""Variables that say where something is; they are not settings."""
+_LOCATIONS = ("CONFIG", "SHARED", "GOLDEN", "SPEECH", "TRAINING_DATA")
+"""Variables that say where something is, to tests and to training too; they are not settings."""
 
 
 @dataclass(frozen=True, slots=True)

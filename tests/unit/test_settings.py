@@ -63,6 +63,11 @@ def test_an_unknown_variable_is_an_error() -> None:
         load_settings(environment={"FACEWAVE_REMOTE_ULR": "x"})
 
 
+def test_variables_that_name_places_are_not_settings() -> None:
+    places = {f"FACEWAVE_{name}": "somewhere" for name in ("SHARED", "GOLDEN", "SPEECH", "TRAINING_DATA")}
+    assert load_settings(environment=places) == load_settings(environment={})
+
+
 def test_secrets_do_not_show(tmp_path: Path) -> None:
     path = tmp_path / "facewave.toml"
     path.write_text(FILE)
