@@ -21,7 +21,9 @@ from facewave.providers.embedded.articulation import CLASSES, PARAMETERS, lip_ga
 from facewave.providers.embedded.transcript.coarticulation import classes, curves, rules  # noqa: E402
 from training import gru  # noqa: E402
 from training.network import Calibrated, Network, widened  # noqa: E402
+from training.prepare import Prepared  # noqa: E402
 from training.score import judge, scores  # noqa: E402
+from training.train import Batches  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
 MAMA = [(0.0, 0.5, "sil"), (0.5, 0.6, "m"), (0.6, 0.8, "a"), (0.8, 0.9, "m"), (0.9, 1.1, "a"), (1.1, 1.8, "sil")]
@@ -112,6 +114,22 @@ def test_a_widened_network_answers_the_same() -> None:
         expected, found = (each(features, each.start(2))[:2] for each in (narrow, wide))
     for theirs, ours in zip(expected, found, strict=True):
         torch.testing.assert_close(ours, theirs)
+
+
+def test_fresh_rows_begin_where_a_clip_begins() -> None:
+    at = np.arange(1000, dtype=np.float16)
+    clips = Prepared(
+        np.repeat(at[:, None], 128, axis=1), np.zeros((1000, len(PARAMETERS)), np.uint8), np.zeros(1000, np.uint8),
+        np.array([0, 300, 700, 1000]), np.ones(3, np.float32),
+    )  # fmt: skip
+    fresh = np.arange(40) % 2 == 0
+    features, targets, classes = Batches([(clips, 1.0)], batch=40, length=100, seed=1).draw(fresh)
+    first = features[:, 0, 0].numpy()
+    assert features.shape == (40, 100, 128)
+    assert targets.shape[:2] == classes.shape == (40, 100)
+    assert set(first[fresh]) == {0, 300, 700}
+    assert len(set(first[~fresh])) > 10
+    np.testing.assert_array_equal(features[0, :, 0] - features[0, 0, 0], np.arange(100))
 
 
 def test_calibration_rests_in_silence_and_keeps_the_range() -> None:
