@@ -3,7 +3,7 @@
     python -m training.export training/configs/base.toml [OUT.onnx]
 
 The graph is built operator by operator, so that no exporter of any version decides what is in it: normalisation folded
-into the first layer, two GRU operators whose state goes in and comes out, the heads, the calibration. It is then run
+into the first layer, GRU operators whose state goes in and comes out, the heads, the calibration. It is then run
 beside the PyTorch network; the file is only put in place if both agree, and if feeding it piece by piece
 gives what feeding it at once gives.
 """
@@ -55,10 +55,16 @@ def build(model: Calibrated, metadata: dict[str, str]) -> onnx.ModelProto:
     graph.add("Relu", ["front_sum"], "front")
     graph.add("Transpose", ["front"], "layer_0", perm=[1, 0, 2])
     states = []
-    for layer in range(LAYERS):
+    layers = [_layer(network.gru, layer) for layer in range(LAYERS - 1)] + [_layer(network.refine, 0)]
+    for layer, weights in enumerate(layers):
         index = graph.constant(f"layer_{layer}_index", np.array([layer], dtype=np.int64))
         graph.add("Gather", ["state", index], f"state_{layer}", axis=0)
-        inputs = [f"layer_{layer}", *_gru(graph, network.gru, layer), "", f"state_{layer}"]
+        inputs = [
+            f"layer_{layer}",
+            *(graph.constant(f"gru_{layer}_{name}", array) for name, array in weights.items()),
+            "",
+            f"state_{layer}",
+        ]
         graph.add(
             "GRU", inputs, f"gru_{layer}", f"state_{layer}_out", hidden_size=network.hidden, linear_before_reset=1
         )
@@ -69,7 +75,8 @@ def build(model: Calibrated, metadata: dict[str, str]) -> onnx.ModelProto:
         )
         states.append(f"state_{layer}_out")
     graph.add("Concat", states, "state_out", axis=0)
-    graph.add("Transpose", [f"layer_{LAYERS}"], "heard", perm=[1, 0, 2])
+    graph.add("Add", [f"layer_{LAYERS - 1}", f"layer_{LAYERS}"], "refined")
+    graph.add("Transpose", ["refined"], "heard", perm=[1, 0, 2])
     for name, linear, width in (
         ("mouth", network.articulation, len(PARAMETERS)),
         ("logits", network.phones, len(CLASSES)),
@@ -116,19 +123,18 @@ class _Graph:
         return name
 
 
-def _gru(graph: _Graph, gru: torch.nn.GRU, layer: int) -> list[str]:
-    """Names of a layer's weights in ONNX's order of gates: update, reset, new (PyTorch: reset, update, new)."""
+def _layer(gru: torch.nn.GRU, layer: int) -> dict[str, NDArray[np.float32]]:
+    """A layer's weights in ONNX's order of gates: update, reset, new (PyTorch: reset, update, new)."""
 
     def reordered(name: str) -> NDArray[np.float32]:
         reset, update, new = np.split(_array(getattr(gru, f"{name}_l{layer}")), 3)
         return np.concatenate((update, reset, new))[None]
 
-    bias = np.concatenate((reordered("bias_ih"), reordered("bias_hh")), axis=1)
-    return [
-        graph.constant(f"gru_{layer}_input", reordered("weight_ih")),
-        graph.constant(f"gru_{layer}_hidden", reordered("weight_hh")),
-        graph.constant(f"gru_{layer}_bias", bias),
-    ]
+    return {
+        "input": reordered("weight_ih"),
+        "hidden": reordered("weight_hh"),
+        "bias": np.concatenate((reordered("bias_ih"), reordered("bias_hh")), axis=1),
+    }
 
 
 def _calibration(graph: _Graph, model: Calibrated) -> None:
@@ -209,7 +215,7 @@ def check(path: Path, model: Calibrated) -> tuple[float, float]:
     x = features[: 2 * n].reshape(1, n, N_INPUTS)
     x = np.concatenate((x, x[:, ::-1])).astype(np.float32)
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    start = np.zeros((LAYERS, 2, model.network.hidden), dtype=np.float32)
+    start = model.network.start(2).numpy()
     whole = session.run(None, {"features": x, "state": start})
     with torch.no_grad():
         expected = model(torch.from_numpy(x), torch.from_numpy(start))

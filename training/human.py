@@ -3,7 +3,8 @@
     python -m training.human --speech DIR --out training/data/human
 
 `DIR` holds `index.tsv` (columns id, file, start_s, end_s, speaker, language, transcript, corpus, among others; 16 kHz
-mono files) and, where there are Arabic words, `arabic_keywords.tsv`. Written into the output folder:
+mono files) and, where there are Arabic words, `arabic_keywords.tsv`. An `index_derived.tsv` of the same form may list
+recordings whose wording is partly inferred. Written into the output folder:
 
 - `alignments.tsv`: id, start_s, end_s, phone (IPA symbol, or `sil`); times from the start of the utterance.
 - `split.tsv`: id, speaker, split (train, val or test), language, corpus.
@@ -46,6 +47,9 @@ and 6.5 ms on four LibriSpeech speakers against the Montreal Forced Aligner (`py
 
 TEST_SPEAKERS = frozenset({"kerstin", "nathalie"})
 """Single-speaker corpora kept whole for testing: German and Dutch."""
+
+INDEX, DERIVED = "index.tsv", "index_derived.tsv"
+"""What is inferred may be wrong here and there: good enough to train on, not to test. The second may be missing."""
 
 TEST_SHARE = 0.1
 VAL_SHARE = 0.05
@@ -91,12 +95,22 @@ def read_index(speech: Path, include: Iterable[str] = ()) -> list[Utterance]:
         FileNotFoundError: No `index.tsv` there.
         ValueError: A column is missing.
     """
-    path = speech / "index.tsv"
-    if not path.is_file():
+    if not (speech / INDEX).is_file():
         raise FileNotFoundError(
-            f"{path} not found; expected a folder of recordings with an index.tsv, see training/README.md"
+            f"{speech / INDEX} not found; expected a folder of recordings with an index.tsv, see training/README.md"
         )
     taken = set(include)
+    found = [
+        one
+        for path in (speech / INDEX, speech / DERIVED)
+        if path.is_file()
+        for one in _listed(path)
+        if one.corpus not in LEFT_OUT or one.corpus in taken
+    ]
+    return sorted(found, key=lambda one: (order(one), one.corpus, one.language))
+
+
+def _listed(path: Path) -> Iterator[Utterance]:
     with path.open(encoding="utf-8", newline="") as file:
         rows = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
         missing = {"id", "file", "start_s", "end_s", "speaker", "language", "transcript", "corpus"} - set(
@@ -104,15 +118,11 @@ def read_index(speech: Path, include: Iterable[str] = ()) -> list[Utterance]:
         )
         if missing:
             raise ValueError(f"{path}: columns missing: {', '.join(sorted(missing))}")
-        found = [
-            Utterance(
+        for row in rows:
+            yield Utterance(
                 row["id"], row["file"], float(row["start_s"]), float(row["end_s"]), row["speaker"], row["language"],
                 row["transcript"], row["corpus"],
-            )
-            for row in rows
-            if row["corpus"] not in LEFT_OUT or row["corpus"] in taken
-        ]  # fmt: skip
-    return sorted(found, key=lambda one: (order(one), one.corpus, one.language))
+            )  # fmt: skip
 
 
 def order(utterance: Utterance) -> int:

@@ -14,7 +14,8 @@ LOOK_AHEAD_STEPS = (3, 6)
 """The heads: each describes the mouth this many steps before the end of what has been heard (50 and 100 ms)."""
 
 N_INPUTS = 2 * N_MELS
-LAYERS = 2
+LAYERS = 3
+"""Of the recurrent part: two, one behind the other, and one that adds to what the second says."""
 
 _SILENT = CLASSES.index("sil")
 _CLOSE, _FV = PARAMETERS.index("close"), PARAMETERS.index("fv")
@@ -23,9 +24,10 @@ _BITING = [CLASSES.index("fv")]
 
 
 class Network(nn.Module):
-    """Normalisation, a small layer, two GRU layers, and for each head a linear map to articulation and phone classes.
+    """Normalisation, a small layer, GRU layers, and for each head a linear map to articulation and phone classes.
 
-    All state between calls is the hidden state that goes in and comes out.
+    All state between calls is the hidden state that goes in and comes out. The last GRU layer begins with nothing to
+    add, so that a network without it can grow into one that has it.
     """
 
     mean: torch.Tensor
@@ -37,7 +39,11 @@ class Network(nn.Module):
         self.register_buffer("mean", torch.zeros(N_INPUTS))
         self.register_buffer("scale", torch.ones(N_INPUTS))
         self.front = nn.Linear(N_INPUTS, front)
-        self.gru = nn.GRU(front, hidden, LAYERS, batch_first=True)
+        self.gru = nn.GRU(front, hidden, LAYERS - 1, batch_first=True)
+        self.refine = nn.GRU(hidden, hidden, batch_first=True)
+        with torch.no_grad():
+            for parameter in self.refine.parameters():
+                parameter[2 * hidden :] = 0  # the gate that says something new
         self.articulation = nn.Linear(hidden, len(LOOK_AHEAD_STEPS) * len(PARAMETERS))
         self.phones = nn.Linear(hidden, len(LOOK_AHEAD_STEPS) * len(CLASSES))
 
@@ -53,7 +59,10 @@ class Network(nn.Module):
         """
         batch, steps = features.shape[0], features.shape[1]
         x = torch.relu(self.front((features - self.mean) * self.scale))
-        x, state = gru.run(self.gru, x, state) if torch.is_grad_enabled() else self.gru(x, state)
+        run = gru.run if torch.is_grad_enabled() else nn.GRU.__call__
+        x, heard = run(self.gru, x, state[:-1])
+        more, refined = run(self.refine, x, state[-1:])
+        x, state = x + more, torch.cat((heard, refined))
         mouth = torch.sigmoid(self.articulation(x)).reshape(batch, steps, len(LOOK_AHEAD_STEPS), len(PARAMETERS))
         logits = self.phones(x).reshape(batch, steps, len(LOOK_AHEAD_STEPS), len(CLASSES))
         return mouth, logits, state
@@ -63,8 +72,8 @@ class Network(nn.Module):
         return torch.zeros(LAYERS, batch, self.hidden)
 
 
-def widened(state: dict[str, torch.Tensor], network: Network) -> dict[str, torch.Tensor]:
-    """The weights of a narrower network in a wider one, which then answers the same.
+def grown(state: dict[str, torch.Tensor], network: Network) -> dict[str, torch.Tensor]:
+    """The weights of a narrower network, or of one without `refine`, in a larger one, which then answers the same.
 
     The new units listen to everything, as `network` was made, and nothing listens to them yet.
 
@@ -73,7 +82,7 @@ def widened(state: dict[str, torch.Tensor], network: Network) -> dict[str, torch
     out = {name: value.clone() for name, value in network.state_dict().items()}
     for name, old in state.items():
         # A recurrent layer's tensors hold three gates one after the other; a bias has one column.
-        gates = 3 if name.startswith("gru") else 1
+        gates = 3 if name.startswith(("gru", "refine")) else 1
         given = old.view(gates, len(old) // gates, -1)
         new = out[name].view(gates, len(out[name]) // gates, -1)
         new[:, : given.shape[1]] = 0

@@ -27,7 +27,7 @@ class FeatureNoise:
         n = len(features)
         power = (features.exp() - POWER_FLOOR).clamp_min(0)
         power = self._warped(power)
-        power = power * (self._equaliser(n) + self._uniform(n, -1.6, 1.0)[:, None, None] * 2).exp()
+        power = power * (self._equaliser(n) + self._uniform(n, -2.3, 1.7)[:, None, None] * 2).exp()
         level = power.mean(dim=(1, 2), keepdim=True).clamp_min(1e-9)
         # A second voice from the same batch, 8 to 30 dB below the first.
         other = power.roll(1, 0) / level.roll(1, 0)

@@ -25,6 +25,7 @@ from facewave.providers.embedded.transcript.coarticulation import classes, curve
 from facewave.providers.embedded.transcript.pronounce import Phone
 from training.augment import varied
 from training.corpus import load_shard
+from training.human import INDEX, LEFT_OUT, Utterance, read_index
 from training.settings import Settings, load
 
 
@@ -87,22 +88,22 @@ def synthetic(settings: Settings, split: str, corpus: str = "synthetic") -> Iter
 def human(settings: Settings, split: str, corpus: str | None = None) -> Iterator[Clip]:
     """The recorded clips of a split, of one corpus or of all; none if there are no alignments."""
     folder, speech = settings.human.alignments, settings.human.speech
-    if not (folder / "alignments.tsv").exists() or not (speech / "index.tsv").exists():
+    if not (folder / "alignments.tsv").exists() or not (speech / INDEX).exists():
         return
     timed: dict[str, list[Phone]] = {}
     for row in _rows(folder / "alignments.tsv"):
         timed.setdefault(row["id"], []).append((float(row["start_s"]), float(row["end_s"]), row["phone"]))
     chosen = {row["id"]: row for row in _rows(folder / "split.tsv") if row["split"] == split}
-    by_file: dict[str, list[dict[str, str]]] = {}
-    for row in _rows(speech / "index.tsv"):
-        wanted = corpus in (None, row["corpus"]) and row["corpus"] not in settings.human.leave_out
-        if wanted and row["id"] in chosen and row["id"] in timed:
-            by_file.setdefault(row["file"], []).append(row)
-    for file, rows in by_file.items():
+    by_file: dict[str, list[Utterance]] = {}
+    for one in read_index(speech, LEFT_OUT):
+        wanted = corpus in (None, one.corpus) and one.corpus not in settings.human.leave_out
+        if wanted and one.id in chosen and one.id in timed:
+            by_file.setdefault(one.file, []).append(one)
+    for file, members in by_file.items():
         audio = soundfile.read(speech / file, dtype="float32")[0]
-        for row in rows:
-            first, last = (round(float(row[key]) * 16000) for key in ("start_s", "end_s"))
-            yield Clip(row["id"], row["speaker"], row["language"], row["corpus"], audio[first:last], timed[row["id"]])
+        for one in members:
+            first, last = round(one.start_s * 16000), round(one.end_s * 16000)
+            yield Clip(one.id, one.speaker, one.language, one.corpus, audio[first:last], timed[one.id])
 
 
 def _rows(path: Path) -> Iterator[dict[str, str]]:

@@ -4,9 +4,9 @@
     python -m torch.distributed.run --nproc-per-node 2 -m training.train training/configs/base.toml
 
 The second form shares each batch among processes of one thread, which takes about three quarters of the time on two
-cores. Either goes on from `runs/NAME/last.pt` if it is there; weights of a narrower network are widened and trained as
-from the start. Ctrl-C saves and stops. The weights that count are their running mean over the last thousand or so
-updates (`average` in the checkpoint).
+cores. Either goes on from `runs/NAME/last.pt` if it is there; weights of a smaller network are put into the larger one
+and trained as from the start. Ctrl-C saves and stops. The weights that count are their running mean over the last
+thousand or so updates (`average` in the checkpoint).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import torch.distributed
 from numpy.typing import NDArray
 
 from facewave.providers.embedded.articulation import CLASSES, PARAMETERS
-from training.network import LOOK_AHEAD_STEPS, N_INPUTS, Network, widened
+from training.network import LOOK_AHEAD_STEPS, N_INPUTS, Network, grown
 from training.noise import FeatureNoise
 from training.prepare import Prepared, load_sets
 from training.settings import Settings, load
@@ -47,6 +47,10 @@ CARRY_ON = 0.7
 """Part of the sequences that begin with the state another one ended in, as in a stream that has run for long; the
 others begin a clip."""
 
+MIDWAY, MIDWAY_STEPS = 0.5, 60
+"""Part of those that begin up to so many steps into it, because a stream may open in the middle of a word: a network
+that only ever began in quiet takes the first moments of any stream for quiet."""
+
 WARM_UP = 200
 CLIP = 1.0
 
@@ -66,7 +70,7 @@ class Batches:
         """Features (batch, length, 128), targets (batch, length, 12), classes (batch, length).
 
         Args:
-            fresh: Shape (batch,): rows that begin where a clip begins, as a stream does.
+            fresh: Shape (batch,): rows that begin where a stream may, at or soon after the start of a clip.
         """
         source = [prepared for prepared, n in self._sets for _ in range(n)]
         rows = [self._row(prepared, bool(new)) for prepared, new in zip(source, fresh, strict=True)]
@@ -87,7 +91,9 @@ class Batches:
             if self._rng.random() >= prepared.weights[clip]:
                 continue
             first, last = int(prepared.starts[clip]), int(prepared.starts[clip + 1])
-            if not spans and not fresh and last - first > need:
+            if not spans and fresh and self._rng.random() < MIDWAY:
+                first += int(self._rng.integers(min(last - first, MIDWAY_STEPS)))
+            elif not spans and not fresh and last - first > need:
                 first = min(at, last - need)
             last = min(last, first + need)
             spans.append((first, last))
@@ -192,7 +198,9 @@ class Together:
 
 def optimisers(network: Network, peak: float) -> list[torch.optim.Optimizer]:
     """Muon for the large matrices, which gets further with as many updates; AdamW for biases and heads."""
-    matrices = [p for name, p in network.named_parameters() if p.ndim == 2 and name.startswith(("front", "gru"))]
+    matrices = [
+        p for name, p in network.named_parameters() if p.ndim == 2 and name.startswith(("front", "gru", "refine"))
+    ]
     chosen = {id(p) for p in matrices}
     others = [p for p in network.parameters() if id(p) not in chosen]
     return [
@@ -219,10 +227,10 @@ def restored(
             f"{path}: found a network of front {had} and hidden {held}, the configuration asks for {has} and {holds}; "
             "raise model.front and model.hidden, or move the file away"
         )
-    if had < has or held < holds:
-        network.load_state_dict(widened(checkpoint["average"], network))
+    if had < has or held < holds or len(checkpoint["average"]) < len(network.state_dict()):
+        network.load_state_dict(grown(checkpoint["average"], network))
         average.load_state_dict(network.state_dict())
-        together.say("train: widened the network of the checkpoint")
+        together.say("train: put the checkpoint's network into a larger one")
         return 0
     network.load_state_dict(checkpoint["network"])
     average.load_state_dict(checkpoint["average"])

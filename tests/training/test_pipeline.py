@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,10 +21,10 @@ pytest.importorskip("scipy", reason="training needs the extra `train`: pip insta
 from facewave.providers.embedded.articulation import CLASSES, PARAMETERS, lip_gap, to_blendshapes  # noqa: E402
 from facewave.providers.embedded.transcript.coarticulation import classes, curves, rules  # noqa: E402
 from training import gru  # noqa: E402
-from training.network import Calibrated, Network, widened  # noqa: E402
+from training.network import Calibrated, Network, grown  # noqa: E402
 from training.prepare import Prepared  # noqa: E402
 from training.score import judge, scores  # noqa: E402
-from training.train import Batches  # noqa: E402
+from training.train import MIDWAY_STEPS, Batches  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
 MAMA = [(0.0, 0.5, "sil"), (0.5, 0.6, "m"), (0.6, 0.8, "a"), (0.8, 0.9, "m"), (0.9, 1.1, "a"), (1.1, 1.8, "sil")]
@@ -104,31 +105,42 @@ def test_fast_gru_has_the_values_and_gradients_of_torch() -> None:
         torch.testing.assert_close(ours, theirs)
 
 
-def test_a_widened_network_answers_the_same() -> None:
+def test_a_wider_or_deeper_network_answers_the_same() -> None:
     torch.manual_seed(0)
-    narrow, wide = Network(6, 5), Network(9, 8)
-    narrow.mean.normal_()
-    wide.load_state_dict(widened(narrow.state_dict(), wide))
+    network, larger = Network(6, 5), Network(9, 8)
+    network.mean.normal_()
+    without = {name: value for name, value in network.state_dict().items() if not name.startswith("refine")}
     features = torch.randn(2, 7, 128)
-    with torch.no_grad():
-        expected, found = (each(features, each.start(2))[:2] for each in (narrow, wide))
-    for theirs, ours in zip(expected, found, strict=True):
-        torch.testing.assert_close(ours, theirs)
+
+    def answers_alike(state: dict[str, Any]) -> None:
+        larger.load_state_dict(grown(state, larger))
+        with torch.no_grad():
+            expected, found = (each(features, each.start(2))[:2] for each in (network, larger))
+        for theirs, ours in zip(expected, found, strict=True):
+            torch.testing.assert_close(ours, theirs)
+
+    answers_alike(without)
+    for parameter in network.refine.parameters():
+        torch.nn.init.normal_(parameter)
+    answers_alike(network.state_dict())
 
 
-def test_fresh_rows_begin_where_a_clip_begins() -> None:
+def test_fresh_rows_begin_where_a_stream_may_begin() -> None:
     at = np.arange(1000, dtype=np.float16)
     clips = Prepared(
         np.repeat(at[:, None], 128, axis=1), np.zeros((1000, len(PARAMETERS)), np.uint8), np.zeros(1000, np.uint8),
         np.array([0, 300, 700, 1000]), np.ones(3, np.float32),
     )  # fmt: skip
-    fresh = np.arange(40) % 2 == 0
-    features, targets, classes = Batches([(clips, 1.0)], batch=40, length=100, seed=1).draw(fresh)
+    fresh = np.arange(80) % 2 == 0
+    features, targets, classes = Batches([(clips, 1.0)], batch=80, length=100, seed=1).draw(fresh)
     first = features[:, 0, 0].numpy()
-    assert features.shape == (40, 100, 128)
-    assert targets.shape[:2] == classes.shape == (40, 100)
-    assert set(first[fresh]) == {0, 300, 700}
-    assert len(set(first[~fresh])) > 10
+    assert features.shape == (80, 100, 128)
+    assert targets.shape[:2] == classes.shape == (80, 100)
+    into = np.array([at - max(start for start in (0, 300, 700) if start <= at) for at in first[fresh]])
+    assert into.max() < MIDWAY_STEPS
+    assert 0.3 < (into == 0).mean() < 0.7
+    assert len(set(into)) > 10
+    assert len(set(first[~fresh])) > 20
     np.testing.assert_array_equal(features[0, :, 0] - features[0, 0, 0], np.arange(100))
 
 
@@ -192,7 +204,7 @@ def test_tiny_configuration_end_to_end(tmp_path: Path) -> None:
     run()  # everything is there already: nothing is made or trained again
     assert (out / "last.pt").stat().st_mtime_ns == before
 
-    # Two processes widen the network and train it on.
+    # Two processes put the network into a wider one and train that on.
     text = (ROOT / "training" / "configs" / "tiny.toml").read_text("utf8")
     (tmp_path / "tiny.toml").write_text(text.replace("hidden = 24", "hidden = 32").replace("steps = 40", "steps = 4"))
     together = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "training.train"]
@@ -201,7 +213,7 @@ def test_tiny_configuration_end_to_end(tmp_path: Path) -> None:
         cwd=ROOT, env=environment | {"PYTHONPATH": f"src{os.pathsep}."}, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.count("widened the network") == 1
+    assert done.stdout.count("into a larger one") == 1
     checkpoint = torch.load(out / "last.pt", weights_only=True)
     assert checkpoint["step"] == 4
     assert checkpoint["average"]["gru.weight_hh_l0"].shape == (96, 32)

@@ -68,7 +68,7 @@ the face jump with every consonant."""
 _SHUT, _JAW_SHUT = 0.75, 0.45
 """Closures that hold a pose's lips and its jaw back fully; a third of that begins to."""
 
-_JAW_IN_SPEECH, _SPEAK_S, _HUSH_S = 0.12, 0.05, 0.5
+_JAW_IN_SPEECH, _SPEAK_S, _HUSH_S = 0.09, 0.05, 0.5
 """Share of a pose's open jaw that shows during speech, and how fast speech takes it and gives it back."""
 
 _LIPS_VARY = 0.15
