@@ -25,7 +25,7 @@ import os
 import signal
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -49,7 +49,7 @@ TEST_SPEAKERS = frozenset({"kerstin", "nathalie"})
 """Single-speaker corpora kept whole for testing: German and Dutch."""
 
 INDEX, DERIVED = "index.tsv", "index_derived.tsv"
-"""What is inferred may be wrong here and there: good enough to train on, not to test. The second may be missing."""
+"""The second may be missing. What it lists may be wrong here and there: good enough to train on, never to test."""
 
 TEST_SHARE = 0.1
 VAL_SHARE = 0.05
@@ -82,6 +82,8 @@ class Utterance:
     language: str
     transcript: str
     corpus: str
+    inferred: bool = False
+    """Whether parts of the transcript are a guess."""
 
     @property
     def duration_s(self) -> float:
@@ -121,7 +123,7 @@ def _listed(path: Path) -> Iterator[Utterance]:
         for row in rows:
             yield Utterance(
                 row["id"], row["file"], float(row["start_s"]), float(row["end_s"]), row["speaker"], row["language"],
-                row["transcript"], row["corpus"],
+                row["transcript"], row["corpus"], path.name == DERIVED,
             )  # fmt: skip
 
 
@@ -131,22 +133,21 @@ def order(utterance: Utterance) -> int:
     return len(FIRST) + (utterance.language != "en")
 
 
-def split_speakers(utterances: Iterable[Utterance]) -> dict[str, str]:
+def split_speakers(utterances: Collection[Utterance]) -> dict[str, str]:
     """Train, val or test for each speaker, the same on every machine and for any order of the utterances."""
     speakers: dict[str, set[str]] = defaultdict(set)
     for one in utterances:
         speakers[one.corpus].add(one.speaker)
+    to_train = {one.speaker for one in utterances if one.inferred or "_unknown" in one.speaker}
     parts: dict[str, str] = {}
     for names in speakers.values():
-        known = sorted(
-            (name for name in names if "_unknown" not in name and name not in TEST_SPEAKERS), key=speaker_hash
-        )
+        known = sorted((name for name in names if name not in to_train | TEST_SPEAKERS), key=speaker_hash)
         n_test = max(round(TEST_SHARE * len(known)), 1) if len(known) > 1 else 0
         n_val = round(VAL_SHARE * (len(known) - n_test))
         for i, name in enumerate(known):
             parts[name] = "test" if i < n_test else "val" if i < n_test + n_val else "train"
         for name in names - set(known):
-            parts[name] = "test" if name in TEST_SPEAKERS else "train"
+            parts[name] = "train" if name in to_train else "test"
     return parts
 
 

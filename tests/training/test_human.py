@@ -215,3 +215,21 @@ def test_a_missing_index_says_what_was_expected(tmp_path: Path) -> None:
     (tmp_path / "index.tsv").write_text("id\tfile\n", encoding="utf-8")
     with pytest.raises(ValueError, match="columns missing: corpus, end_s"):
         human.read_index(tmp_path)
+
+
+def test_recordings_with_inferred_words_are_trained_on_alone(tmp_path: Path) -> None:
+    heads = "id\tfile\tstart_s\tend_s\tspeaker\tlanguage\ttranscript\tcorpus\n"
+
+    def listed(name: str, speakers: range) -> None:
+        rows = [f"{name}{i}\tone.flac\t0\t1\tspeaker{i}\ten\tone\tdemo\n" for i in speakers]
+        (tmp_path / name).write_text(heads + "".join(rows), encoding="utf-8")
+
+    listed("index.tsv", range(20))
+    alone = human.read_index(tmp_path)
+    listed("index_derived.tsv", range(15, 40))
+    both = human.read_index(tmp_path)
+    assert (len(alone), len(both)) == (20, 45)
+    assert {one.id for one in both if one.inferred} == {f"index_derived.tsv{i}" for i in range(15, 40)}
+    parts = human.split_speakers(both)
+    assert {parts[f"speaker{i}"] for i in range(15, 40)} == {"train"}
+    assert set(parts.values()) == {"train", "val", "test"}
