@@ -2,8 +2,8 @@
 
     python -m training.realign --speech DIR --out training/data/human --model MODEL.onnx
 
-Takes the phones of `alignments.tsv` and where they paused, and lets the network say when each one sounds. That helps
-most in languages for which the first alignment had to borrow English sounds. The earlier table is kept as
+Takes the phones of `alignments.tsv` and where they paused, and lets the network say when each one sounds. How the two
+compare, voice by voice, is in `training/README.md`. The earlier table is kept as
 `alignments.first.tsv`; an utterance keeps its first alignment where the network's is less plausible.
 """
 
