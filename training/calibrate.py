@@ -18,10 +18,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.signal import lfilter
 
 from facewave.features.log_mel import N_MELS, log_mel
 from facewave.providers.embedded.articulation import CLASSES, PARAMETERS, lip_gap, to_blendshapes
-from training.network import LOOK_AHEAD_STEPS, Calibrated, Network
+from training.network import INERTIA, LOOK_AHEAD_STEPS, Calibrated, Network, settled
 from training.prepare import Clip, human, synthetic
 from training.score import Judged, closures, judge, labiodentals, scores, shut_steps
 from training.settings import Settings, load
@@ -75,7 +76,8 @@ def judged(heard: list[Heard], model: Calibrated, head: int) -> list[Judged]:
     """The curves of one head beside the phones."""
     out = []
     for clip, mouth, phones in heard:
-        shown = model.calibrated(mouth, phones)[:, head].numpy()
+        full = model.calibrated(mouth, phones)[:, head]
+        shown = settled(full[None], torch.zeros(1, len(PARAMETERS)))[0].numpy()
         out.append(judge(clip.phones, shown, clip.samples, phones[:, head].argmax(-1).numpy()))
     return out
 
@@ -151,7 +153,8 @@ class _Joined:
         """The calibrated curves (steps, 12), but this gesture with these numbers."""
         proof = self._phones[:, GESTURE_CLASSES[parameter]].sum(axis=1)
         out = self._shown.copy()
-        out[:, parameter] = np.clip((self._raw[:, parameter] + evidence * proof - offset) * gain, 0, 1) * self._awake
+        wanted = np.clip((self._raw[:, parameter] + evidence * proof - offset) * gain, 0, 1) * self._awake
+        out[:, parameter] = np.concatenate([lfilter([1 - INERTIA], [1, -INERTIA], clip) for clip in self.split(wanted)])
         return out
 
     def jitter(self, curves: NDArray[np.float32], parameter: int) -> float:
@@ -167,18 +170,18 @@ class _Joined:
 def _worth(recall: float, precision: float, excess: float, jitter: float) -> float:
     """Recall and precision count alike; each false percent beyond what is allowed costs five; trembling costs too."""
     worth = np.nan_to_num(recall) + np.nan_to_num(precision) - 5 * max(0.0, float(np.nan_to_num(excess)))
-    return float(worth - 0.025 * jitter)
+    return float(worth - 0.1 * jitter)
 
 
 def load_network(settings: Settings) -> tuple[Network, int]:
-    """The averaged network of the last checkpoint, and its number of updates."""
+    """The averaged network of the last checkpoint, and the number of all its updates."""
     path = settings.run / "last.pt"
     if not path.exists():
         raise FileNotFoundError(f"{path} is missing; run python -m training.train {settings.path}")
     checkpoint = torch.load(path, weights_only=True)
     network = Network(settings.model.hidden, settings.model.front)
     network.load_state_dict(checkpoint["average"])
-    return network.eval(), int(checkpoint["step"])
+    return network.eval(), int(checkpoint["step"]) + int(checkpoint.get("before", 0))
 
 
 def main(settings: Settings) -> None:

@@ -24,7 +24,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from facewave.features.log_mel import log_mel
 from facewave.providers.embedded.articulation import CLASSES, PARAMETERS
-from training.network import LAYERS, LOOK_AHEAD_STEPS, N_INPUTS, STEP_HZ, Calibrated, Network
+from training.network import INERTIA, LAYERS, LOOK_AHEAD_STEPS, N_INPUTS, SHOWN, STEP_HZ, Calibrated, Network
 from training.settings import ROOT, Settings, load
 
 VERSION = "1"
@@ -39,7 +39,7 @@ SAMPLE_RATE = 16000
 def build(model: Calibrated, metadata: dict[str, str]) -> onnx.ModelProto:
     """The network and its calibration as an ONNX graph.
 
-    Inputs `features` (batch, steps, 128) and `state` (layers, batch, hidden); outputs `articulation` (batch, steps,
+    Inputs `features` (batch, steps, 128) and `state` (layers + 1, batch, hidden); outputs `articulation` (batch, steps,
     heads, 12), `phones` (batch, steps, heads, 24) and `state_out`.
     """
     graph = _Graph()
@@ -74,7 +74,6 @@ def build(model: Calibrated, metadata: dict[str, str]) -> onnx.ModelProto:
             f"layer_{layer + 1}",
         )
         states.append(f"state_{layer}_out")
-    graph.add("Concat", states, "state_out", axis=0)
     graph.add("Add", [f"layer_{LAYERS - 1}", f"layer_{LAYERS}"], "refined")
     graph.add("Transpose", ["refined"], "heard", perm=[1, 0, 2])
     for name, linear, width in (
@@ -88,14 +87,15 @@ def build(model: Calibrated, metadata: dict[str, str]) -> onnx.ModelProto:
     graph.add("Softmax", ["logits_raw"], "phones", axis=-1)
     graph.add("Sigmoid", ["mouth_raw"], "mouth")
     _calibration(graph, model)
+    graph.add("Concat", [*states, _inertia(graph, network.hidden)], "state_out", axis=0)
     ins = [
         helper.make_tensor_value_info("features", TensorProto.FLOAT, ["batch", "steps", N_INPUTS]),
-        helper.make_tensor_value_info("state", TensorProto.FLOAT, [LAYERS, "batch", network.hidden]),
+        helper.make_tensor_value_info("state", TensorProto.FLOAT, [LAYERS + 1, "batch", network.hidden]),
     ]
     outs = [
         helper.make_tensor_value_info("articulation", TensorProto.FLOAT, ["batch", "steps", heads, len(PARAMETERS)]),
         helper.make_tensor_value_info("phones", TensorProto.FLOAT, ["batch", "steps", heads, len(CLASSES)]),
-        helper.make_tensor_value_info("state_out", TensorProto.FLOAT, [LAYERS, "batch", network.hidden]),
+        helper.make_tensor_value_info("state_out", TensorProto.FLOAT, [LAYERS + 1, "batch", network.hidden]),
     ]
     onnx_graph = helper.make_graph(graph.nodes, "embedded", ins, outs, graph.constants)
     built = helper.make_model(
@@ -162,7 +162,40 @@ def _calibration(graph: _Graph, model: Calibrated) -> None:
     graph.add("Sub", [graph.constant("rest_full", high), "silence"], "to_rest")
     graph.add("Div", ["to_rest", graph.constant("rest_width", high - low)], "awake_raw")
     graph.add("Clip", ["awake_raw", zero, one], "awake")
-    graph.add("Mul", ["full", "awake"], "articulation")
+    graph.add("Mul", ["full", "awake"], "wanted")
+
+
+def _inertia(graph: _Graph, hidden: int) -> str:
+    """What is shown follows what is wanted; the name of the state's last row, (1, batch, hidden).
+
+    A recurrent layer without a nonlinearity: ONNX has no plainer operator that keeps part of the last step.
+    """
+    rows = graph.constant("shown_row", np.array([LAYERS], dtype=np.int64))
+    graph.add("Gather", ["state", rows], "shown_state", axis=0)
+    sizes = graph.constant("shown_sizes", np.array([SHOWN, hidden - SHOWN], dtype=np.int64))
+    graph.add("Split", ["shown_state", sizes], "shown_before", "shown_unused", axis=2)
+    flat = graph.constant("shown_flat", np.array([0, 0, SHOWN], dtype=np.int64))
+    graph.add("Reshape", ["wanted", flat], "wanted_flat")
+    graph.add("Transpose", ["wanted_flat"], "wanted_steps", perm=[1, 0, 2])
+    one = np.eye(SHOWN, dtype=np.float32)[None]
+    graph.add(
+        "RNN",
+        [
+            "wanted_steps",
+            graph.constant("shown_new", one * np.float32(1 - INERTIA)),
+            graph.constant("shown_kept", one * np.float32(INERTIA)),
+            "", "", "shown_before",
+        ],
+        "shown_steps", "shown_last",
+        hidden_size=SHOWN, activations=["Affine"], activation_alpha=[1.0], activation_beta=[0.0],
+    )  # fmt: skip
+    direction = graph.constant("shown_direction", np.array([1], dtype=np.int64))
+    graph.add("Squeeze", ["shown_steps", direction], "shown_only")
+    graph.add("Transpose", ["shown_only"], "shown_batch", perm=[1, 0, 2])
+    heads = graph.constant("shown_heads", np.array([0, 0, len(LOOK_AHEAD_STEPS), len(PARAMETERS)], dtype=np.int64))
+    graph.add("Reshape", ["shown_batch", heads], "articulation")
+    graph.add("Concat", ["shown_last", "shown_unused"], "shown_out", axis=2)
+    return "shown_out"
 
 
 def _array(tensor: torch.Tensor) -> NDArray[np.float32]:
@@ -215,7 +248,7 @@ def check(path: Path, model: Calibrated) -> tuple[float, float]:
     x = features[: 2 * n].reshape(1, n, N_INPUTS)
     x = np.concatenate((x, x[:, ::-1])).astype(np.float32)
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    start = model.network.start(2).numpy()
+    start = model.start(2).numpy()
     whole = session.run(None, {"features": x, "state": start})
     with torch.no_grad():
         expected = model(torch.from_numpy(x), torch.from_numpy(start))

@@ -14,8 +14,15 @@ LOOK_AHEAD_STEPS = (3, 6)
 """The heads: each describes the mouth this many steps before the end of what has been heard (50 and 100 ms)."""
 
 N_INPUTS = 2 * N_MELS
+SHOWN = len(LOOK_AHEAD_STEPS) * len(PARAMETERS)
+"""Numbers a step that are shown: each head's curves."""
+
 LAYERS = 3
 """Of the recurrent part: two, one behind the other, and one that adds to what the second says."""
+
+INERTIA = 0.3
+"""Part of what was shown a step before that is kept: a mouth has mass, a network's opinion of a phone has none. It
+comes 7 ms late for that; training asks for a mouth that is early (`train.LEAD_STEPS`)."""
 
 _SILENT = CLASSES.index("sil")
 _CLOSE, _FV = PARAMETERS.index("close"), PARAMETERS.index("fv")
@@ -28,6 +35,9 @@ class Network(nn.Module):
 
     All state between calls is the hidden state that goes in and comes out. The last GRU layer begins with nothing to
     add, so that a network without it can grow into one that has it.
+
+    Raises:
+        ValueError: A row of the state could not hold what `Calibrated` shows.
     """
 
     mean: torch.Tensor
@@ -35,6 +45,8 @@ class Network(nn.Module):
 
     def __init__(self, hidden: int, front: int) -> None:
         super().__init__()
+        if hidden < SHOWN:
+            raise ValueError(f"model.hidden: found {hidden}, expected at least {SHOWN}, to hold what is shown")
         self.hidden = hidden
         self.register_buffer("mean", torch.zeros(N_INPUTS))
         self.register_buffer("scale", torch.ones(N_INPUTS))
@@ -95,7 +107,8 @@ class Calibrated(nn.Module):
 
     Training by squared error makes curves that are right on average and too small where the sound is unclear. So each
     curve gets a gain and an offset; the two gestures that must be complete also listen to the phone classes; and where
-    the classes say silence, the mouth rests.
+    the classes say silence, the mouth rests. What is shown follows that with some inertia; what was shown last is one
+    more row of the state.
     """
 
     gain: torch.Tensor
@@ -115,10 +128,17 @@ class Calibrated(nn.Module):
         """Probabilities of silence at which the mouth begins to rest, and rests fully."""
 
     def forward(self, features: torch.Tensor, state: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """As `Network.forward`, with calibrated articulation and class probabilities."""
-        mouth, logits, state = self.network(features, state)
+        """As `Network.forward`, with calibrated articulation and class probabilities, and a state as from `start`."""
+        mouth, logits, heard = self.network(features, state[:-1])
         phones = torch.softmax(logits, dim=-1)
-        return self.calibrated(mouth, phones), phones, state
+        last, unused = state[-1].split((SHOWN, state.shape[2] - SHOWN), dim=1)
+        shown = settled(self.calibrated(mouth, phones).flatten(2), last)
+        row = torch.cat((shown[:, -1], unused), dim=1)
+        return shown.reshape(mouth.shape), phones, torch.cat((heard, row[None]))
+
+    def start(self, batch: int) -> torch.Tensor:
+        """The state of a stream that has heard and shown nothing, shape (LAYERS + 1, batch, hidden)."""
+        return torch.zeros(LAYERS + 1, batch, self.network.hidden)
 
     def calibrated(self, mouth: torch.Tensor, phones: torch.Tensor) -> torch.Tensor:
         """Apply the calibration to raw articulation (..., heads, 12), given class probabilities (..., heads, 24)."""
@@ -131,3 +151,17 @@ class Calibrated(nn.Module):
         silent = phones[..., _SILENT]
         awake = 1 - ((silent - self.rest[:, 0]) / (self.rest[:, 1] - self.rest[:, 0])).clamp(0, 1)
         return ((raised - self.offset) * self.gain).clamp(0, 1) * awake[..., None]
+
+
+def settled(curves: torch.Tensor, last: torch.Tensor) -> torch.Tensor:
+    """Curves with `INERTIA`.
+
+    Args:
+        curves: Shape (batch, steps, curves).
+        last: Shape (batch, curves): what was shown before the first step.
+    """
+    shown = []
+    for wanted in curves.unbind(1):
+        last = torch.lerp(wanted, last, INERTIA)
+        shown.append(last)
+    return torch.stack(shown, dim=1)

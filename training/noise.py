@@ -20,7 +20,6 @@ class FeatureNoise:
         # Power of white noise in a band varies like a chi-square with two degrees of freedom a spectral line.
         lines = np.maximum(1.0, np.square(mel_filters().sum(0)) / np.square(mel_filters()).sum(0))
         self._spread = torch.from_numpy((1 / np.sqrt(0.8 * lines)).astype(np.float32))
-        self._gain = torch.from_numpy(mel_filters().sum(0).astype(np.float32))
 
     def __call__(self, features: torch.Tensor) -> torch.Tensor:
         """Change features, shape (batch, frames, N_MELS); natural logarithm of power in and out."""
@@ -73,7 +72,14 @@ class FeatureNoise:
         wobble = torch.randn((n, frames, N_MELS), generator=self._random) * self._spread
         wobble = 0.7 * (wobble + wobble.roll(1, 1))  # windows overlap, so neighbours are alike
         snr = 10 ** (-self._uniform(n, 0.3, 3.0)) * (self._uniform(n) < 0.65)
-        return (shape * snr[:, None])[:, None, :] * (wobble - 0.5 * self._spread.square()).exp()
+        swell = self._swell(n, frames)
+        return (shape * snr[:, None])[:, None, :] * (swell + wobble - 0.5 * self._spread.square()).exp()
+
+    def _swell(self, n: int, frames: int) -> torch.Tensor:
+        """Log power of noise that comes and goes within a quarter of a second, by up to 4 dB or so; half is steady."""
+        depth = self._uniform(n) * (self._uniform(n) < 0.5)
+        points = torch.randn((n, 1, frames // 30 + 2), generator=self._random) * depth[:, None, None]
+        return torch.nn.functional.interpolate(points, frames, mode="linear", align_corners=True)[:, 0, :, None]
 
     def _dulled(self, power: torch.Tensor) -> torch.Tensor:
         """A sixth of the clips lose what is above 3 to 6.5 kHz."""

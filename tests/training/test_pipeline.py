@@ -15,16 +15,18 @@ import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="training needs the extra `train`: pip install facewave[train]")
-pytest.importorskip("onnx", reason="training needs the extra `train`: pip install facewave[train]")
+onnx = pytest.importorskip("onnx", reason="training needs the extra `train`: pip install facewave[train]")
 pytest.importorskip("scipy", reason="training needs the extra `train`: pip install facewave[train]")
 
 from facewave.providers.embedded.articulation import CLASSES, PARAMETERS, lip_gap, to_blendshapes  # noqa: E402
 from facewave.providers.embedded.transcript.coarticulation import classes, curves, rules  # noqa: E402
 from training import gru  # noqa: E402
-from training.network import Calibrated, Network, grown  # noqa: E402
+from training.export import build  # noqa: E402
+from training.network import INERTIA, LOOK_AHEAD_STEPS, Calibrated, Network, grown  # noqa: E402
 from training.prepare import Prepared  # noqa: E402
+from training.restore import network_of  # noqa: E402
 from training.score import judge, scores  # noqa: E402
-from training.train import MIDWAY_STEPS, Batches  # noqa: E402
+from training.train import LEAD_STEPS, MIDWAY_STEPS, Batches, Loss  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
 MAMA = [(0.0, 0.5, "sil"), (0.5, 0.6, "m"), (0.6, 0.8, "a"), (0.8, 0.9, "m"), (0.9, 1.1, "a"), (1.1, 1.8, "sil")]
@@ -105,9 +107,47 @@ def test_fast_gru_has_the_values_and_gradients_of_torch() -> None:
         torch.testing.assert_close(ours, theirs)
 
 
+def test_fast_gru_takes_narrow_numbers() -> None:
+    torch.manual_seed(0)
+    layer = torch.nn.GRU(16, 24, num_layers=2, batch_first=True)
+    x, state = torch.randn(3, 20, 16), torch.randn(2, 3, 24)
+    results = []
+    for narrow in (False, True):
+        layer.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=narrow):
+            out, _ = gru.run(layer, x, state)
+        assert out.dtype == torch.float32
+        out.sin().sum().backward()  # type: ignore[no-untyped-call]
+        results.append([out.detach(), *(p.grad for p in layer.parameters() if p.grad is not None)])
+    for exact, rough in zip(*results, strict=True):
+        assert not torch.equal(exact, rough)
+        assert torch.nn.functional.cosine_similarity(exact.flatten(), rough.flatten(), dim=0) > 0.999
+
+
+def test_a_finished_model_is_trained_on_from(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = Network(24, 5)
+    network.mean.normal_()
+    network.scale.uniform_(0.5, 2)
+    torch.nn.init.normal_(network.refine.weight_hh_l0)
+    onnx.save(build(Calibrated(network), {"updates": "7"}), tmp_path / "model.onnx")
+    again, updates = network_of(tmp_path / "model.onnx", torch.randn(128), torch.rand(128) + 0.5)
+    assert updates == 7
+    features = torch.randn(2, 7, 128)
+    with torch.no_grad():
+        for had, has in zip(network(features, network.start(2)), again(features, again.start(2)), strict=True):
+            torch.testing.assert_close(has, had, atol=1e-5, rtol=1e-4)
+
+
+def test_another_model_is_not_trained_on_from(tmp_path: Path) -> None:
+    onnx.save(onnx.ModelProto(ir_version=8), tmp_path / "other.onnx")
+    with pytest.raises(ValueError, match=r"other\.onnx: expected a model that training\.export wrote"):
+        network_of(tmp_path / "other.onnx", torch.zeros(128), torch.ones(128))
+
+
 def test_a_wider_or_deeper_network_answers_the_same() -> None:
     torch.manual_seed(0)
-    network, larger = Network(6, 5), Network(9, 8)
+    network, larger = Network(24, 5), Network(27, 8)
     network.mean.normal_()
     without = {name: value for name, value in network.state_dict().items() if not name.startswith("refine")}
     features = torch.randn(2, 7, 128)
@@ -145,7 +185,7 @@ def test_fresh_rows_begin_where_a_stream_may_begin() -> None:
 
 
 def test_calibration_rests_in_silence_and_keeps_the_range() -> None:
-    model = Calibrated(Network(4, 4))
+    model = Calibrated(Network(24, 4))
     phones = torch.zeros(1, 2, len(CLASSES))
     phones[..., CLASSES.index("sil")] = 1
     assert not model.calibrated(torch.full((1, 2, len(PARAMETERS)), 0.7), phones).any()
@@ -154,6 +194,40 @@ def test_calibration_rests_in_silence_and_keeps_the_range() -> None:
     out = model.calibrated(torch.full((1, 2, len(PARAMETERS)), 0.7), phones)
     assert out.max() == 1
     assert out.min() > 0.9
+
+
+def test_what_is_shown_has_inertia_across_calls() -> None:
+    torch.manual_seed(0)
+    model = Calibrated(Network(24, 4)).eval()
+    features = torch.randn(2, 9, 128)
+    with torch.no_grad():
+        mouth, logits, _ = model.network(features, model.network.start(2))
+        wanted = model.calibrated(mouth, torch.softmax(logits, dim=-1))
+        whole, _, end = model(features, model.start(2))
+        first, _, between = model(features[:, :4], model.start(2))
+        second, _, last = model(features[:, 4:], between)
+    torch.testing.assert_close(whole[:, 0], (1 - INERTIA) * wanted[:, 0])
+    torch.testing.assert_close(whole[:, 5], INERTIA * whole[:, 4] + (1 - INERTIA) * wanted[:, 5])
+    torch.testing.assert_close(torch.cat((first, second), dim=1), whole)
+    torch.testing.assert_close(last, end)
+
+
+def test_training_asks_for_a_mouth_that_is_early() -> None:
+    targets = np.repeat((curves(MAMA, 108) * 255).astype(np.uint8)[None], 2, axis=0)
+    wanted, ids = torch.from_numpy(targets.astype(np.float32) / 255), torch.zeros(2, 108, dtype=torch.long)
+    loss = Loss(targets[0])
+
+    def of_a_mouth_early_by(steps: float) -> float:
+        at = torch.arange(108)[:, None] - torch.tensor(LOOK_AHEAD_STEPS) + steps
+        early = torch.from_numpy(np.stack([
+            [np.interp(at[:, head], np.arange(108), wanted[0, :, k]) for head in range(len(LOOK_AHEAD_STEPS))]
+            for k in range(len(PARAMETERS))
+        ])).permute(2, 1, 0)  # fmt: skip
+        mouth = early.float().repeat(2, 1, 1, 1)
+        return float(loss(mouth, torch.zeros(2, 108, len(LOOK_AHEAD_STEPS), len(CLASSES)), wanted, ids))
+
+    found = {steps: of_a_mouth_early_by(steps) for steps in (LEAD_STEPS - 0.5, LEAD_STEPS, LEAD_STEPS + 0.5)}
+    assert min(found, key=lambda steps: found[steps]) == LEAD_STEPS
 
 
 @pytest.mark.skipif(shutil.which("flite") is None, reason="flite is not installed (apt-get install flite)")
