@@ -131,7 +131,7 @@ class Calibrated(nn.Module):
         """As `Network.forward`, with calibrated articulation and class probabilities, and a state as from `start`."""
         mouth, logits, heard = self.network(features, state[:-1])
         phones = torch.softmax(logits, dim=-1)
-        last, unused = state[-1].split((SHOWN, state.shape[2] - SHOWN), dim=1)
+        last, unused = state[-1, :, :SHOWN], state[-1, :, SHOWN:]
         shown = settled(self.calibrated(mouth, phones).flatten(2), last)
         row = torch.cat((shown[:, -1], unused), dim=1)
         return shown.reshape(mouth.shape), phones, torch.cat((heard, row[None]))

@@ -215,7 +215,7 @@ class Together:
 
 def bfloat16_is_fast() -> bool:
     """Whether this processor multiplies bfloat16 itself; an update then takes about two thirds of the time."""
-    has = getattr(torch.cpu, "get_capabilities", dict)()  # PyTorch before 2.10 does not tell
+    has: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()  # PyTorch before 2.10 does not tell
     return bool(has.get("avx512_bf16") or has.get("amx_bf16"))
 
 
